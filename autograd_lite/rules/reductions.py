@@ -1,0 +1,509 @@
+"""Rules of functions that reduce axes or run along them.
+
+Conventions
+-----------
+* Where several elements attain a maximum or minimum, they share the cotangent evenly.
+* The derivative of a Euclidean norm at 0, and of the standard deviation of a constant, is 0, and so
+  are their higher derivatives; so is that of any other norm at 0.
+* The derivatives of prod and cumprod are products that leave factors out, never quotients: exact
+  where factors are 0.
+* The nan-functions give an element that is nan the cotangent 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+
+from autograd_lite.rules.elementwise import quotient
+from autograd_lite.tape import constant, derivative
+from autograd_lite.tensor import composite, primitive
+
+
+def _restored(g: Any, like: Any, axis: Any, keepdims: Any = False) -> Any:
+    """Return ``g`` with the reduced axes put back, of length 1 each."""
+    if axis is None or like.ndim == 0:
+        return g.reshape((1,) * like.ndim)
+    if keepdims is True:
+        return g
+    shape = list(like.shape)
+    for i in axis if isinstance(axis, tuple) else (axis,):
+        shape[i] = 1
+    return g.reshape(shape)
+
+
+def _merged(a: Any, axis: Any) -> Any:
+    """Return an array with the named axes (None: all) moved to the end and made one."""
+    if axis is None or a.ndim == 0:
+        return a.reshape(-1)
+    reduced = [*normalize_axis_tuple(axis, a.ndim)]
+    kept = [i for i in range(a.ndim) if i not in reduced]
+    length = math.prod(a.shape[i] for i in reduced)
+    return a.transpose(kept + reduced).reshape([a.shape[i] for i in kept] + [length])
+
+
+def _split(a: Any, like: Any, axis: Any) -> Any:
+    """Return an array as it was before :func:`_merged`."""
+    if axis is None or like.ndim == 0:
+        return a.reshape(like.shape)
+    reduced = [*normalize_axis_tuple(axis, like.ndim)]
+    order = [i for i in range(like.ndim) if i not in reduced] + reduced
+    back = sorted(range(like.ndim), key=order.__getitem__)
+    return a.reshape([like.shape[i] for i in order]).transpose(back)
+
+
+# ---------------------------------------------------------------------------- sums and means
+
+
+def _sum(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a sum: the same for every term."""
+    return np.broadcast_to(_restored(g, like, axis, keepdims), like.shape)
+
+
+def _mean(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a mean: that of the sum over the number of terms."""
+    return _sum(g / (like.size // max(g.size, 1)), like, axis, keepdims)
+
+
+def _nansum(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a sum of the elements that are not nan."""
+    return np.where(np.isnan(a), 0, _restored(g, like, axis, keepdims))
+
+
+def _var(g: Any, like: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a variance: ``2 (a - mean) / (n - ddof)`` per element."""
+    count = like.size // max(g.size, 1)
+    centered = a - np.mean(a, axis=axis, keepdims=True)
+    return _restored(g, like, axis, keepdims) * (2 * centered) / max(count - ddof, 0)
+
+
+def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a standard deviation: ``(a - mean) / (std (n - ddof))`` per element.
+
+    It is 0 where all elements are equal, also where rounding the mean leaves a tiny deviation.
+    """
+    if like.size == 0:
+        return a
+    count = like.size // max(g.size, 1)
+    equal = np.max(a, axis=axis, keepdims=True) == np.min(a, axis=axis, keepdims=True)
+    spread = np.where(equal, 0, _restored(ans, like, axis, keepdims))
+    centered = a - np.mean(a, axis=axis, keepdims=True)
+    return _restored(g, like, axis, keepdims) * quotient(centered, spread) / max(count - ddof, 0)
+
+
+# ---------------------------------------------------------------------------- products and scans
+
+
+def _shifted(x: Any, first: float = 0) -> Any:
+    """Return an array moved by one place along the last axis, beginning with a number."""
+    return np.concatenate([np.zeros_like(x[..., :1]) + first, x[..., :-1]], axis=-1)
+
+
+def _before(x: Any) -> Any:
+    """Return for each element the product of those before it on the last axis."""
+    return _shifted(np.cumprod(x, axis=-1), 1)
+
+
+def _prod(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a product: for each factor the product of the others."""
+    x = _merged(a, axis)
+    others = _before(x) * _before(x[..., ::-1])[..., ::-1]
+    return _restored(g, like, axis, keepdims) * _split(others, like, axis)
+
+
+def _recurrence_b(g: Any, a: Any) -> Any:
+    """Return the cotangent ``c_i = g_i + a_{i+1} c_{i+1}`` of ``b`` in a recurrence."""
+    return _recurrence(_shifted(a[..., ::-1]), g[..., ::-1])[..., ::-1]
+
+
+@primitive(lambda g, ans, a: _recurrence_b(g, a) * _shifted(ans), _recurrence_b)
+def _recurrence(a: Any, b: Any) -> Any:
+    """Return ``y`` with ``y_i = a_i y_{i-1} + b_i`` along the last axis, beginning with ``b_0``."""
+    y = b.copy()
+    for i in range(1, y.shape[-1]):
+        y[..., i] += a[..., i] * y[..., i - 1]
+    return y
+
+
+def _cumsum(g: Any, like: Any, axis: Any) -> Any:
+    """Return the cotangent of running sums: the running sums from the end."""
+    g = g if axis is None else g.swapaxes(axis, -1)
+    d = np.cumsum(g[..., ::-1], axis=-1)[..., ::-1]
+    return (d if axis is None else d.swapaxes(axis, -1)).reshape(like.shape)
+
+
+def _cumprod(g: Any, like: Any, a: Any, axis: Any) -> Any:
+    """Return the cotangent of running products ``p``.
+
+    That of ``a_i`` is the product of the elements before it times ``c_i = g_i + a_{i+1} c_{i+1}``.
+    """
+    if axis is None or like.ndim == 0:
+        a = a.reshape(-1)
+        return (_before(a) * _recurrence_b(g, a)).reshape(like.shape)
+    a, g = a.swapaxes(axis, -1), g.swapaxes(axis, -1)
+    return (_before(a) * _recurrence_b(g, a)).swapaxes(axis, -1)
+
+
+# ---------------------------------------------------------------------------- extrema
+
+
+def _extremum(g: Any, ans: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a maximum or minimum: shared evenly by what attains it."""
+    attained = a == _restored(ans, like, axis, keepdims)
+    count = attained.sum(axis=axis, keepdims=True, dtype=g.dtype)
+    return np.where(attained, _restored(g, like, axis, keepdims) / count, 0)
+
+
+# fmt: off
+derivative(np.sum,     _sum,  ignores=["dtype"])
+derivative(np.mean,    _mean, ignores=["dtype"])
+derivative(np.var,     _var,  ignores=["dtype"])
+derivative(np.std,     _std,  ignores=["dtype"])
+derivative(np.prod,    _prod, ignores=["dtype"])
+derivative(np.cumsum,  _cumsum,  ignores=["dtype"])
+derivative(np.cumprod, _cumprod, ignores=["dtype"])
+derivative(np.max,     _extremum, selects=True)
+derivative(np.amax,    _extremum, selects=True)
+derivative(np.min,     _extremum, selects=True)
+derivative(np.amin,    _extremum, selects=True)
+derivative(np.nansum,  _nansum, ignores=["dtype"], selects=True)
+derivative(np.nanmax,  _extremum, selects=True)
+derivative(np.nanmin,  _extremum, selects=True)
+# fmt: on
+
+if hasattr(np, "cumulative_sum"):  # of NumPy 2.1
+
+    @composite(np.cumulative_sum)
+    def cumulative_sum(x: Any, /, *, axis: int | None = None) -> Any:
+        """Return running sums; an array of several axes needs ``axis``."""
+        return np.cumsum(x, axis=_only_axis("np.cumulative_sum", x, axis))
+
+    @composite(np.cumulative_prod)
+    def cumulative_prod(x: Any, /, *, axis: int | None = None) -> Any:
+        """Return running products; an array of several axes needs ``axis``."""
+        return np.cumprod(x, axis=_only_axis("np.cumulative_prod", x, axis))
+
+
+def _only_axis(function: str, x: Any, axis: int | None) -> int:
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"{function}: axis is needed for an array of {x.ndim} axes")
+    return axis or 0
+
+
+constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.count_nonzero)
+
+
+# ---------------------------------------------------------------------------- formulas
+
+
+def _array(a: Any) -> Any:
+    """Return a list or number as an array, and an array or tensor as it is."""
+    return a if hasattr(a, "shape") else np.asarray(a)
+
+
+@composite(np.ptp)
+def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the maximum less the minimum."""
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+@composite(np.trace)
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """Return the sum of a diagonal."""
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composite(np.linalg.trace)
+def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
+    """Return the sum of a diagonal of each matrix."""
+    return trace(x, offset, -2, -1)
+
+
+@composite(np.average)
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+) -> Any:
+    """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
+    a = _array(a)
+    if weights is None:
+        ans = np.mean(a, axis=axis, keepdims=keepdims)
+        total = np.full(ans.shape, a.size / max(ans.size, 1), ans.dtype)
+        return (ans, total) if returned else ans
+    weights = _array(weights)
+    if weights.shape != a.shape:
+        axes = normalize_axis_tuple(axis, a.ndim)
+        weights = weights.transpose(sorted(range(len(axes)), key=axes.__getitem__))
+        weights = weights.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)])
+    total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    ans = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (ans, total) if returned else ans
+
+
+@composite(np.quantile)
+def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
+    one, q = isinstance(q, (int, float)), np.asarray(q)
+    if not np.all((q >= 0) & (q <= 1)):
+        raise ValueError("np.quantile: q must be between 0 and 1 (of np.percentile: 0 and 100)")
+    x = np.sort(_merged(a, axis), axis=-1)
+    last = x.shape[-1] - 1
+    low = np.floor(q * last).astype(int)
+    weight = q * last - low
+    weight = float(weight) if one else weight  # a single q leaves float32 as it is, as in NumPy
+    ans = x[..., low] * (1 - weight) + x[..., np.minimum(low + 1, last)] * weight
+    highest = x[..., -1].reshape(x.shape[:-1] + (1,) * q.ndim)
+    ans = np.where(np.isnan(highest), highest, ans)  # sorting puts nan last
+    if q.ndim:  # its axes come first
+        kept = x.ndim - 1
+        ans = ans.transpose([*range(kept, ans.ndim), *range(kept)])
+    if keepdims:
+        reduced = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
+        lengths = [1 if i in reduced else n for i, n in enumerate(a.shape)]
+        ans = ans.reshape([*q.shape, *lengths])
+    return ans
+
+
+@composite(np.percentile)
+def percentile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return percentiles, interpolated linearly; ``q`` is not differentiated."""
+    return quantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)
+
+
+@composite(np.median)
+def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the middle element, or the mean of the middle two."""
+    return quantile(a, 0.5, axis, keepdims=keepdims)
+
+
+@composite(np.cov)
+def cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
+) -> Any:
+    """Return the covariance matrix of variables, the rows or columns of ``m`` (and ``y``)."""
+    variables = [np.atleast_2d(_array(v)) for v in (m, y) if v is not None]
+    if not rowvar:
+        variables = [v if np.ndim(w) == 1 else v.T for v, w in zip(variables, (m, y))]
+    x = np.concatenate(variables).astype(float)
+    x = x - np.mean(x, axis=1, keepdims=True)
+    count = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    return np.squeeze(x @ x.T / count)
+
+
+@composite(np.corrcoef)
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+    """Return the matrix of correlation coefficients."""
+    c = cov(x, y, rowvar)
+    if c.ndim == 0:
+        return c / c
+    deviation = np.sqrt(np.diagonal(c))
+    return c / deviation[:, None] / deviation
+
+
+# ---------------------------------------------------------------------------- nan left out
+
+
+def _count(a: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the number of elements that are not nan, in the dtype of the array."""
+    return (~np.isnan(a)).sum(axis=axis, keepdims=keepdims, dtype=a.dtype)
+
+
+@composite(np.nanmean)
+def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the mean of the elements that are not nan."""
+    return np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims)
+
+
+@composite(np.nanvar)
+def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Return the variance of the elements that are not nan."""
+    centered = np.where(np.isnan(a), 0, a - nanmean(a, axis, keepdims=True))
+    count = _count(a, axis, keepdims) - ddof
+    squares = np.sum(centered * centered, axis=axis, keepdims=keepdims)
+    return squares / np.where(count > 0, count, math.nan)
+
+
+@composite(np.nanstd)
+def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    """Return the standard deviation of the elements that are not nan."""
+    variance = nanvar(a, axis, ddof=ddof, keepdims=keepdims)
+    zero = variance == 0
+    return np.where(zero, 0, np.sqrt(np.where(zero, 1, variance)))
+
+
+@composite(np.nanprod)
+def nanprod(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the product of the elements that are not nan."""
+    return np.prod(np.where(np.isnan(a), 1, a), axis=axis, keepdims=keepdims)
+
+
+@composite(np.nancumsum)
+def nancumsum(a: Any, axis: Any = None) -> Any:
+    """Return running sums of the elements that are not nan."""
+    return np.cumsum(np.where(np.isnan(a), 0, a), axis=axis)
+
+
+@composite(np.nancumprod)
+def nancumprod(a: Any, axis: Any = None) -> Any:
+    """Return running products of the elements that are not nan."""
+    return np.cumprod(np.where(np.isnan(a), 1, a), axis=axis)
+
+
+# ---------------------------------------------------------------------------- differences
+
+
+@composite(np.diff)
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Return the n-th differences of neighbours."""
+    if n < 0:
+        raise ValueError(f"np.diff: n must not be negative, but is {n}")
+    a = _array(a)
+    shape = list(a.shape)
+    shape[axis] = 1
+    parts = [_array(part) for part in (prepend, a, append) if part is not None]
+    parts = [part if part.ndim else np.broadcast_to(part, shape) for part in parts]
+    x = (a if len(parts) == 1 else np.concatenate(parts, axis=axis)).swapaxes(axis, -1)
+    for _ in range(n):
+        x = x[..., 1:] - x[..., :-1]
+    return x.swapaxes(axis, -1)
+
+
+@composite(np.ediff1d)
+def ediff1d(ary: Any) -> Any:
+    """Return the differences of neighbours of the flattened array."""
+    return diff(ary.reshape(-1))
+
+
+@composite(np.trapezoid)
+def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    """Return the integral by the trapezoidal rule."""
+    y = _array(y).swapaxes(axis, -1)
+    if x is not None:
+        x = _array(x)
+        dx = diff(x if x.ndim == 1 else x.swapaxes(axis, -1))
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+@composite(np.gradient)
+def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
+    """Return central differences, one array for each axis.
+
+    ``varargs`` are the spacing: a number, or one number or array of coordinates for each axis.
+    """
+    f = _array(f)
+    if axis is None:
+        axis = tuple(range(f.ndim))
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
+    if len(spacings) != len(axes):
+        raise TypeError(f"np.gradient: {len(spacings)} spacings for {len(axes)} axes")
+    results = [_gradient(f, h, i, edge_order) for h, i in zip(spacings, axes)]
+    return results[0] if len(axes) == 1 else tuple(results)
+
+
+def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
+    """Return central differences along an axis.
+
+    The slope at a point is the mean of those of the steps beside it, each weighted by the length
+    of the other: exact for parabolas. At the edges it is that of the step (order 1) or is
+    extrapolated from two (order 2).
+    """
+    x = f.swapaxes(axis, -1)
+    n = x.shape[-1]
+    if n <= edge_order:
+        raise ValueError(f"np.gradient: axis {axis} of length {n} must exceed edge_order")
+    if np.ndim(spacing) == 0:
+        steps = np.broadcast_to(_array(spacing), (n - 1,))
+    elif np.shape(spacing) == (n,):
+        steps = diff(spacing)
+    else:
+        raise ValueError(f"np.gradient: coordinates of shape {np.shape(spacing)} for length {n}")
+    if f.dtype.kind == "f":
+        steps = steps.astype(f.dtype)
+    slopes = (x[..., 1:] - x[..., :-1]) / steps
+    left, right = steps[:-1], steps[1:]
+    inner = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
+    first, last = slopes[..., :1], slopes[..., -1:]
+    if edge_order == 2:
+        first, last = 2 * first - inner[..., :1], 2 * last - inner[..., -1:]
+    return np.concatenate([first, inner, last], axis=-1).swapaxes(axis, -1)
+
+
+# ---------------------------------------------------------------------------- norms
+
+
+@primitive(
+    lambda g, like, ans, x, axis: _restored(g, like, axis) * quotient(x, _restored(ans, like, axis))
+)
+def _euclidean(x: Any, axis: tuple[int, ...]) -> Any:
+    """Return the square root of the sum of squares."""
+    return np.sqrt(np.sum(x * x, axis=axis))
+
+
+def _p_norm_x(g: Any, like: Any, ans: Any, x: Any, p: Any, axis: Any) -> Any:
+    """Return the cotangent of a p-norm: ``sign(x) (|x| / ans)**(p - 1)``, 0 where ``ans`` is 0."""
+    share = quotient(np.abs(x), _restored(ans, like, axis))
+    return _restored(g, like, axis) * (np.sign(x) * share ** (p - 1))
+
+
+@primitive(_p_norm_x)
+def _p_norm(x: Any, p: float, axis: tuple[int, ...]) -> Any:
+    """Return the p-norm of vectors."""
+    return np.linalg.norm(x, p, axis[0])
+
+
+@composite(np.linalg.norm)
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    """Return the norm of vectors (one axis) or matrices (two axes)."""
+    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    if len(axes) not in (1, 2) and not (axis is None and ord is None):
+        raise ValueError(f"np.linalg.norm: ord={ord!r} needs one axis or two, not {len(axes)}")
+    if ord is None or (ord == 2 and len(axes) == 1) or (ord in ("fro", "f") and len(axes) == 2):
+        ans = _euclidean(x, axes)
+    elif len(axes) == 1:
+        ans = _vector_norm(x, ord, axes)
+    else:
+        ans = _matrix_norm(x, ord, axes)
+    return _restored(ans, x, axes) if keepdims else ans
+
+
+def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
+    """Return the norm of vectors along one axis, of any order but 2."""
+    if ord == 1 or (ord == math.inf and x.size == 0):  # of nothing, NumPy's is 0
+        return np.sum(np.abs(x), axis=axes)
+    if ord == math.inf:
+        return np.max(np.abs(x), axis=axes)
+    if ord == -math.inf:
+        return np.min(np.abs(x), axis=axes)
+    if ord == 0:
+        return np.sum(np.abs(np.sign(x)), axis=axes)
+    return _p_norm(x, ord, axes)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
+    """Return the norm of matrices in two axes, of any order but Frobenius'."""
+    x = np.moveaxis(x, axes, (-2, -1))
+    if ord in (1, -1, math.inf, -math.inf):
+        sums = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
+    elif ord in (2, -2, "nuc"):
+        sums = np.linalg.svd(x, compute_uv=False)
+    else:
+        raise ValueError(f"np.linalg.norm: no norm of matrices has the order {ord!r}")
+    if ord == "nuc" or (ord > 0 and x.size == 0):  # of nothing, NumPy's is 0
+        return np.sum(sums, axis=-1)
+    return np.max(sums, axis=-1) if ord > 0 else np.min(sums, axis=-1)
+
+
+@composite(np.linalg.vector_norm)
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """Return the norm of vectors, which may spread over several axes."""
+    ans = norm(_merged(x, axis), ord, -1)
+    return _restored(ans, x, axis) if keepdims else ans
+
+
+@composite(np.linalg.matrix_norm)
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    """Return the norm of the matrices in the last two axes."""
+    return norm(x, ord, (-2, -1), keepdims)

@@ -1,0 +1,1116 @@
+"""The tensor: a NumPy array that records what NumPy does to it.
+
+A call reaches the table of rules in one of three ways (an operator or method, a ufunc through
+``__array_ufunc__``, any other NumPy function through ``__array_function__``), all of which end in
+:func:`call`. What the table does not know is refused by name: nothing is ever detached silently.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import operator
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from autograd_lite.tape import (
+    LATE_RULES,
+    TABLE,
+    Composite,
+    Constant,
+    Node,
+    Plan,
+    Primitive,
+    Rule,
+    births,
+    derivative,
+    enter_composite,
+    fingerprint,
+    leaf,
+    like_sequence,
+    name_of,
+    overwrite,
+    part,
+    pullback,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Whether calls are recorded; or what is told of each, with its node (None where nothing is
+# tracked), the entry of the table, the arguments and the result.
+Listener = Callable[[Node | None, Primitive, Sequence[Any], Any], None]
+_recording: ContextVar[bool | Listener] = ContextVar("autograd_lite_recording", default=True)
+SMALL = 1024  # bytes up to which a node keeps its value, so that graphs can show it
+_storing_gradients = threading.Lock()
+_NO_KEYWORDS: dict[str, Any] = {}
+_new = object.__new__
+
+
+class Tensor:
+    """A NumPy array that records the functions applied to it.
+
+    Parameters
+    ----------
+    data : array_like
+        The values; copied.
+    requires_grad : bool
+        Whether gradients with respect to this tensor are wanted. Needs a floating-point dtype.
+    dtype : dtype, optional
+        By default that of ``data``.
+    name : str, optional
+        A name for messages and graphs.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is complex or not numeric, or not floating-point with ``requires_grad``.
+
+    Examples
+    --------
+    >>> import numpy as np, autograd_lite as ag
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> np.sum(w * w * w).backward()
+    >>> w.grad
+    array([ 3., 12.])
+    """
+
+    __slots__ = ("__weakref__", "_data", "_name", "_node")
+    _data: Any
+    _node: Node | None
+    _name: str | None
+
+    def __init__(
+        self,
+        data: ArrayLike | Tensor,
+        requires_grad: bool = False,
+        *,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
+    ) -> None:
+        if isinstance(data, Tensor):
+            if data._node is not None:
+                raise TypeError(
+                    "Tensor(...) of a tensor that requires a gradient would lose its derivative; "
+                    "use tensor.detach() if that is meant"
+                )
+            data = data._data
+        self._data = np.array(data, dtype=dtype)
+        kind = self._data.dtype.kind
+        if kind == "c":
+            raise TypeError("Tensor: complex data is not supported; use its real and imag parts")
+        if kind not in "fiub":
+            raise TypeError(f"Tensor: data must be numeric, not {self._data.dtype}")
+        self._node = None
+        self._name = name
+        self.requires_grad = requires_grad
+
+    # ------------------------------------------------------------------------ attributes
+
+    @property
+    def data(self) -> Any:
+        """The values, as an array.
+
+        Those of a leaf may be written to, or replaced by values of the same shape; those of a
+        recorded result are read-only.
+        """
+        node = self._node
+        if node is not None and isinstance(self._data, np.ndarray):
+            if node.parents:
+                self._data.setflags(write=False)
+            elif not node.exposed:
+                # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+                self._data = node.value = self._data.copy()
+                node.exposed = True
+        return self._data
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        if not self.is_leaf:
+            raise ValueError(
+                "Tensor.data: the values of a recorded result cannot be replaced; "
+                "compute a new tensor, or detach() this one first"
+            )
+        new = np.asarray(values, dtype=self.dtype)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
+                f"make a new Tensor for another shape"
+            )
+        if new is not self._data:
+            self._data = new.copy()
+            if self._node is not None:
+                self._node.value = self._data
+                self._node.exposed = False
+
+    @property
+    def name(self) -> str | None:
+        """The name in messages and graphs."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name
+        if self._node is not None:
+            self._node.name = name
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that :meth:`backward` stored: an array of the tensor's own.
+
+        A tensor under ``create_graph=True``; None before the first backward, and for results.
+        """
+        return self._node.grad if self._node is not None and self.is_leaf else None
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        if self._node is None or not self.is_leaf:
+            if gradient is not None:
+                raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
+            return
+        if gradient is not None and np.shape(gradient) != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
+        self._node.grad = gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if bool(wanted) == self.requires_grad:
+            return
+        if not self.is_leaf:
+            raise ValueError(
+                "Tensor.requires_grad: a recorded result always requires a gradient; "
+                "use tensor.detach() for one that does not"
+            )
+        if wanted and self.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
+                f"pass dtype=float"
+            )
+        self._node = leaf(self._data, self.name, exposed=False) if wanted else None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded call produced this tensor."""
+        return self._node is None or not self._node.parents
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._data.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes that the elements take."""
+        return self._data.nbytes  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        """The data type of the elements."""
+        return self._data.dtype
+
+    @property
+    def T(self) -> Any:
+        """The tensor with its axes reversed."""
+        return call(np.transpose, (self,))
+
+    @property
+    def mT(self) -> Any:
+        """The tensor with its last two axes swapped."""
+        return call(np.matrix_transpose, (self,))
+
+    # ------------------------------------------------------------------------ gradients
+
+    def backward(
+        self, gradient: ArrayLike | Tensor | None = None, *, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to the ``.grad`` of every leaf it depends on.
+
+        Parameters
+        ----------
+        gradient : array_like or Tensor, optional
+            The cotangent of this tensor: its shape. May be left out for a single number.
+        create_graph : bool
+            Record the computation of the gradients too, so that they can be differentiated; each
+            ``.grad`` is then a tensor.
+
+        Raises
+        ------
+        ValueError
+            If no gradient is required here, or ``gradient`` is missing or has the wrong shape.
+        RuntimeError
+            If an array that a rule needs was changed since it was read.
+
+        Notes
+        -----
+        The graph stays as long as a tensor of it does: backward may be called again, and adds up.
+        When it raises, no ``.grad`` has changed.
+
+        Examples
+        --------
+        >>> x = ag.Tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(6.)
+        """
+        if self._node is None:
+            raise ValueError(
+                "Tensor.backward: this tensor does not depend on any tensor with "
+                "requires_grad=True, or was computed under no_grad"
+            )
+        g = cotangent_for(self, gradient, "Tensor.backward")
+        if create_graph:
+            found = pullback(self._node, g if isinstance(g, Tensor) else wrap(g, None), see=wrap)
+        else:
+            found = pullback(self._node, bare(g))
+        with _storing_gradients:
+            for node in found:
+                if node.grad is not None:
+                    node.grad = node.grad + found[node]
+                else:
+                    node.grad = found[node] if create_graph else unshared(found, node)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: ``.grad`` becomes None."""
+        self.grad = None
+
+    def detach(self) -> Tensor:
+        """Return a tensor of the same values (not copied) that gradients do not reach."""
+        return wrap(self.data, None)
+
+    def numpy(self) -> Any:
+        """Return the values as an array, not copied; the same as ``data``."""
+        return self.data
+
+    def item(self) -> Any:
+        """Return the single value of a one-element tensor as a Python number."""
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._data.tolist()
+
+    # ------------------------------------------------------------------------ NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            return call(ufunc, args)
+        name = name_of(ufunc)
+        if method != "__call__":
+            raise TypeError(
+                f"{name}.{method} of a tensor has no derivative rule; use the function that "
+                f"NumPy has for it (np.sum for np.add.reduce), or call it on tensor.data"
+            )
+        if "out" in kwargs:
+            raise TypeError(
+                f"{name}: out= (or an in-place operator on an array) cannot hold a tensor's "
+                f"result without losing its derivative; bind the result to a name instead"
+            )
+        raise TypeError(
+            f"{name}: no derivative rule covers {', '.join(f'{k}=' for k in kwargs)}; "
+            f"use np.where(condition, ...) in place of where=, astype in place of dtype="
+        )
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        return call(function, args, kwargs)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        if self._node is not None:
+            raise TypeError(
+                "np.asarray or np.array of a tensor that requires a gradient would lose its "
+                "derivative; use tensor.data if that is meant, np.stack to join tensors"
+            )
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    # ------------------------------------------------------------------------ Python's protocols
+
+    def __repr__(self) -> str:
+        values = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+        extras += ["requires_grad=True"] if self.requires_grad else []
+        extras += [f"name={self.name!r}"] if self.name else []
+        return f"Tensor({', '.join([values, *extras])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item(), spec) if spec else repr(self)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __index__(self) -> int:
+        return operator.index(self._number("operator.index"))
+
+    def _number(self, function: str) -> Any:
+        if self._node is not None:
+            raise TypeError(
+                f"{function}() of a tensor that requires a gradient would lose its derivative "
+                f"(math functions call it too); use tensor.item() if that is meant, np functions "
+                f"otherwise"
+            )
+        return self._data.item()
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise TypeError(
+                "a recorded result cannot be pickled or copied without its graph; "
+                "use tensor.detach() to keep its values"
+            )
+        return _rebuilt, (self._data, self.requires_grad, self.name, self.grad)
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Any:
+        return call(operator.getitem, (self, bare(index)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a tensor does not support item assignment, which would change values that rules need; "
+            "use np.where, np.concatenate or np.stack to build a new one, or write to tensor.data"
+        )
+
+    # ------------------------------------------------------------------------ operators
+
+    def __neg__(self) -> Any:
+        return call(np.negative, (self,))
+
+    def __pos__(self) -> Any:
+        return call(np.positive, (self,))
+
+    def __abs__(self) -> Any:
+        return call(np.absolute, (self,))
+
+    def __add__(self, other: Any) -> Any:
+        return call(np.add, (self, other))
+
+    def __radd__(self, other: Any) -> Any:
+        return call(np.add, (other, self))
+
+    def __sub__(self, other: Any) -> Any:
+        return call(np.subtract, (self, other))
+
+    def __rsub__(self, other: Any) -> Any:
+        return call(np.subtract, (other, self))
+
+    def __mul__(self, other: Any) -> Any:
+        return call(np.multiply, (self, other))
+
+    def __rmul__(self, other: Any) -> Any:
+        return call(np.multiply, (other, self))
+
+    def __truediv__(self, other: Any) -> Any:
+        return call(np.divide, (self, other))
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return call(np.divide, (other, self))
+
+    def __pow__(self, other: Any) -> Any:
+        return call(np.power, (self, other))
+
+    def __rpow__(self, other: Any) -> Any:
+        return call(np.power, (other, self))
+
+    def __mod__(self, other: Any) -> Any:
+        return call(np.remainder, (self, other))
+
+    def __rmod__(self, other: Any) -> Any:
+        return call(np.remainder, (other, self))
+
+    def __floordiv__(self, other: Any) -> Any:
+        return call(np.floor_divide, (self, other))
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return call(np.floor_divide, (other, self))
+
+    def __matmul__(self, other: Any) -> Any:
+        return call(np.matmul, (self, other))
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return call(np.matmul, (other, self))
+
+    def __lt__(self, other: Any) -> Any:
+        return call(np.less, (self, other))
+
+    def __le__(self, other: Any) -> Any:
+        return call(np.less_equal, (self, other))
+
+    def __gt__(self, other: Any) -> Any:
+        return call(np.greater, (self, other))
+
+    def __ge__(self, other: Any) -> Any:
+        return call(np.greater_equal, (self, other))
+
+    def __eq__(self, other: Any) -> Any:
+        return call(np.equal, (self, other))
+
+    def __ne__(self, other: Any) -> Any:
+        return call(np.not_equal, (self, other))
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._updated(np.add, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._updated(np.subtract, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._updated(np.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._updated(np.divide, other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._updated(np.power, other)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._updated(np.remainder, other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._updated(np.floor_divide, other)
+
+    def __imatmul__(self, other: Any) -> Any:
+        return self._updated(np.matmul, other)
+
+    def _updated(self, function: Callable[..., Any], other: Any) -> Any:
+        """Return ``self op= other``: a new tensor, or under no_grad a leaf with new values."""
+        if self._node is None or not self.is_leaf:
+            return call(function, (self, other))
+        if _recording.get():
+            raise TypeError(
+                f"{name_of(function)} in place on a leaf that requires a gradient cuts it off; "
+                f"update its values under `with ag.no_grad():` or through tensor.data, "
+                f"or bind the result to another name"
+            )
+        self.data = function(self._data, bare(other))
+        return self
+
+    # ------------------------------------------------------------------------ methods
+
+    def exp(self) -> Any:
+        """Return ``np.exp`` of the tensor."""
+        return call(np.exp, (self,))
+
+    def log(self) -> Any:
+        """Return ``np.log`` of the tensor."""
+        return call(np.log, (self,))
+
+    def sqrt(self) -> Any:
+        """Return ``np.sqrt`` of the tensor."""
+        return call(np.sqrt, (self,))
+
+    def tanh(self) -> Any:
+        """Return ``np.tanh`` of the tensor."""
+        return call(np.tanh, (self,))
+
+    def abs(self) -> Any:
+        """Return ``np.abs`` of the tensor."""
+        return call(np.absolute, (self,))
+
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.sum`` of the tensor."""
+        return call(np.sum, (self, *args), kwargs)
+
+    def mean(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.mean`` of the tensor."""
+        return call(np.mean, (self, *args), kwargs)
+
+    def max(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.max`` of the tensor."""
+        return call(np.max, (self, *args), kwargs)
+
+    def min(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.min`` of the tensor."""
+        return call(np.min, (self, *args), kwargs)
+
+    def argmax(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.argmax`` of the tensor: a plain array."""
+        return call(np.argmax, (self, *args), kwargs)
+
+    def argmin(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.argmin`` of the tensor: a plain array."""
+        return call(np.argmin, (self, *args), kwargs)
+
+    def reshape(self, *shape: Any, **kwargs: Any) -> Any:
+        """Return ``np.reshape`` of the tensor; the shape may be given as separate numbers."""
+        return call(np.reshape, (self, shape[0] if len(shape) == 1 else shape), kwargs)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Return ``np.transpose`` of the tensor; the axes may be given as separate numbers."""
+        return call(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
+
+    def swapaxes(self, axis1: int, axis2: int) -> Any:
+        """Return ``np.swapaxes`` of the tensor."""
+        return call(np.swapaxes, (self, axis1, axis2))
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """Return ``np.squeeze`` of the tensor."""
+        return call(np.squeeze, (self, axis))
+
+    def ravel(self, order: Any = "C") -> Any:
+        """Return ``np.ravel`` of the tensor."""
+        return call(np.ravel, (self, order))
+
+    def flatten(self, order: Any = "C") -> Any:
+        """Return the tensor as one axis, like :meth:`ravel`."""
+        return call(np.ravel, (self, order))
+
+    def prod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.prod`` of the tensor."""
+        return call(np.prod, (self, *args), kwargs)
+
+    def var(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.var`` of the tensor."""
+        return call(np.var, (self, *args), kwargs)
+
+    def std(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.std`` of the tensor."""
+        return call(np.std, (self, *args), kwargs)
+
+    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.cumsum`` of the tensor."""
+        return call(np.cumsum, (self, *args), kwargs)
+
+    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.cumprod`` of the tensor."""
+        return call(np.cumprod, (self, *args), kwargs)
+
+    def clip(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.clip`` of the tensor."""
+        return call(np.clip, (self, *args), kwargs)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.trace`` of the tensor."""
+        return call(np.trace, (self, *args), kwargs)
+
+    def round(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.round`` of the tensor."""
+        return call(np.round, (self, *args), kwargs)
+
+    def any(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.any`` of the tensor: a plain array."""
+        return call(np.any, (self, *args), kwargs)
+
+    def all(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.all`` of the tensor: a plain array."""
+        return call(np.all, (self, *args), kwargs)
+
+    def conj(self) -> Any:
+        """Return ``np.conjugate`` of the tensor, which is real."""
+        return call(np.conjugate, (self,))
+
+    def conjugate(self) -> Any:
+        """Return ``np.conjugate`` of the tensor, which is real."""
+        return call(np.conjugate, (self,))
+
+    def astype(self, dtype: DTypeLike) -> Any:
+        """Return the tensor in another floating-point dtype."""
+        return call(np.astype, (self, np.dtype(dtype)))
+
+    def dot(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.dot`` of the tensor."""
+        return call(np.dot, (self, *args), kwargs)
+
+    def take(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.take`` of the tensor."""
+        return call(np.take, (self, *args), kwargs)
+
+    def repeat(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.repeat`` of the tensor."""
+        return call(np.repeat, (self, *args), kwargs)
+
+    def compress(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.compress`` of the tensor."""
+        return call(np.compress, (self, *args), kwargs)
+
+    def diagonal(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.diagonal`` of the tensor."""
+        return call(np.diagonal, (self, *args), kwargs)
+
+    def copy(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.copy`` of the tensor."""
+        return call(np.copy, (self, *args), kwargs)
+
+    def argsort(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.argsort`` of the tensor: a plain array."""
+        return call(np.argsort, (self, *args), kwargs)
+
+    def argpartition(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.argpartition`` of the tensor: a plain array."""
+        return call(np.argpartition, (self, *args), kwargs)
+
+    def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``np.searchsorted`` of the tensor: a plain array."""
+        return call(np.searchsorted, (self, *args), kwargs)
+
+    def nonzero(self) -> Any:
+        """Return ``np.nonzero`` of the tensor: a tuple of plain arrays."""
+        return call(np.nonzero, (self,))
+
+    def choose(self, choices: Any, **kwargs: Any) -> Any:
+        """Return ``np.choose`` of the tensor, which holds the numbers of the choices."""
+        return call(np.choose, (self, choices), kwargs)
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to sort in place; ``np.sort`` returns a sorted tensor."""
+        raise TypeError("Tensor.sort would change the tensor in place; use np.sort(tensor)")
+
+    def partition(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to partition in place; ``np.partition`` returns a partitioned tensor."""
+        raise TypeError("Tensor.partition would change the tensor in place; use np.partition")
+
+
+# ---------------------------------------------------------------------------- recording
+
+
+def call(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any] = _NO_KEYWORDS
+) -> Any:
+    """Apply a function of the table to arrays and tensors, and record it.
+
+    Arrays give arrays; with a tensor among the arguments the result is a tensor.
+    """
+    primitive = TABLE.get(function)
+    if primitive.__class__ is not Primitive:
+        return _call_other(function, primitive, args, kwargs)
+    if kwargs:
+        args, kwargs = _tensors_by_position(primitive, args, kwargs)
+    arguments = []
+    parents = []
+    tracked = 0  # bit i: argument i requires a gradient
+    exposed = 0  # bit i: somebody else may write to argument i
+    bit = 1
+    for argument in args:
+        if isinstance(argument, Tensor):
+            node = argument._node
+            argument = argument._data
+            if node is None:
+                exposed |= bit
+            else:
+                parents.append(node)
+                tracked |= bit
+                if node.exposed:
+                    exposed |= bit
+        elif isinstance(argument, (np.ndarray, tuple)):  # a tuple may be an index with arrays
+            exposed |= bit
+        elif argument.__class__ is list:  # which its owner may change later
+            argument = np.asarray(argument) if primitive.broadcasts else list(argument)
+        arguments.append(argument)
+        bit <<= 1
+    if not tracked or not (listener := _recording.get()):
+        ans = _applied(primitive, arguments, kwargs)
+        if not any(isinstance(a, Tensor) for a in args):
+            return ans
+        if callable(listener := _recording.get()):
+            listener(None, primitive, arguments, ans)
+        return _untracked(ans)
+    try:
+        plan = primitive.plans[tracked]
+    except KeyError:
+        plan = primitive.plan(tracked)
+    values = arguments if primitive.simple else primitive.bind(arguments, kwargs)
+    residual = None
+    try:
+        if primitive.recorded is not None:
+            ans, residual = primitive.recorded(plan.argnums, *arguments, **kwargs)
+        elif kwargs:
+            ans = primitive.function(*arguments, **kwargs)
+        else:
+            ans = primitive.function(*arguments)
+    except ValueError as error:
+        raise _with_shapes(error, primitive, arguments) from None
+    if plan.views and any(argument is ans for argument in arguments):
+        ans = ans.view()  # so that no two tensors hold one array object
+    saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
+    prints = _fingerprints(plan, exposed, saved) if exposed & plan.reads else None
+    try:
+        dtype = ans.dtype
+    except AttributeError:
+        return _separate(ans, plan, parents, saved, prints, values)
+    if dtype.kind != "f":
+        raise TypeError(
+            f"{primitive.name} gives {dtype} here; only real floating-point results have a gradient"
+        )
+    tensor = _new(Tensor)
+    tensor._data = ans
+    # Node(...), written out: the call is a tenth of what recording costs.
+    tensor._node = node = _new(Node)
+    node.plan = plan
+    node.parents = parents
+    node.saved = saved
+    node.prints = prints
+    node.shape = ans.shape
+    node.dtype = dtype
+    node.exposed = plan.views and ans.base is not None
+    node.birth = next(births)
+    tensor._name = None
+    if ans.nbytes <= SMALL:
+        node.value = ans.copy() if node.exposed else ans
+        if plan.mixed:
+            node.arguments = values
+    if listener is not True:
+        listener(node, primitive, values, ans)
+    return tensor
+
+
+def _call_other(
+    function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    if isinstance(entry, Composite):
+        for name in kwargs:
+            if name not in entry.parameters:
+                raise TypeError(
+                    f"{entry.name}: no derivative rule covers the argument {name}=; "
+                    f"leave it out, or compute that part with other functions"
+                )
+        return entry.formula(*args, **kwargs)
+    if isinstance(entry, Constant):
+        return function(*bare(tuple(args)), **bare(kwargs))
+    for library in LATE_RULES.keys() & sys.modules.keys():
+        importlib.import_module(LATE_RULES.pop(library))
+        return call(function, args, kwargs)
+    name = name_of(function)
+    raise TypeError(
+        f"{name} has no derivative rule; add one with ag.derivative({name}, ...), "
+        f"or call it on tensor.data if no derivative is wanted"
+    )
+
+
+def _applied(primitive: Primitive, arguments: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Return the result alone, where nothing is to be recorded."""
+    try:
+        return primitive.function(*arguments, **kwargs)
+    except ValueError as error:
+        raise _with_shapes(error, primitive, arguments) from None
+
+
+def _with_shapes(error: ValueError, primitive: Primitive, arguments: Sequence[Any]) -> ValueError:
+    """Return a ValueError that also names the function and the shapes of its arguments."""
+    if type(error) is not ValueError:
+        return error
+    shapes = " and ".join(str(np.shape(a)) for a in arguments if hasattr(a, "shape"))
+    return ValueError(f"{primitive.name} of shapes {shapes}: {error}")
+
+
+def _tensors_by_position(
+    primitive: Primitive, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """Return the same call with the tensors among the keywords moved to their positions."""
+    if not any(isinstance(value, Tensor) for value in kwargs.values()):
+        return args, kwargs
+    args, kwargs = list(args), dict(kwargs)
+    for name in primitive.parameters[len(args) :]:
+        if name in kwargs:
+            args.append(kwargs.pop(name))
+    if any(isinstance(value, Tensor) for value in kwargs.values()):
+        raise TypeError(f"{primitive.name}: pass its tensors by position, not by keyword")
+    return args, kwargs
+
+
+def _fingerprints(plan: Plan, exposed: int, saved: Sequence[Any]) -> Any:
+    """Return (array, fingerprint, argument) for each array that rules read and others may change.
+
+    Nobody else can write to the results of recorded calls (``Tensor.data`` gives them read-only),
+    unless they are views; nor to arrays that are read-only down to the owner of their memory.
+    """
+    prints: list[tuple[Any, bytes, int]] = []
+    items: Sequence[Any]
+    for place, source in plan.arguments:
+        value = saved[place]
+        if source == plan.primitive.variadic:
+            items = [item for k, item in enumerate(value) if exposed >> source + k & 1]
+        elif exposed >> source & 1:
+            items = value if isinstance(value, tuple) else [value]
+        else:
+            continue
+        for array in items:
+            if isinstance(array, np.ndarray) and not _is_frozen(array):
+                prints.append((array, fingerprint(array), source))
+    return prints or None
+
+
+def _is_frozen(array: Any) -> bool:
+    """Whether an array and whatever it is a view of are read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
+
+
+def wrap(array: Any, node: Node | None) -> Tensor:
+    """Return a tensor that holds the very array."""
+    tensor = _new(Tensor)
+    tensor._data = array
+    tensor._node = node
+    tensor._name = None
+    return tensor
+
+
+def _untracked(ans: Any) -> Any:
+    """Return results as tensors that require no gradient."""
+    if isinstance(ans, (tuple, list)):
+        return like_sequence(ans, [wrap(result, None) for result in ans])
+    return wrap(ans, None)
+
+
+def _separate(
+    outputs: Any,
+    plan: Plan,
+    parents: Sequence[Node],
+    saved: Sequence[Any],
+    prints: Any,
+    arguments: Sequence[Any],
+) -> Any:
+    """Return a tensor for each of several results of one recorded call."""
+    shapes = tuple(np.shape(result) for result in outputs)
+    dtypes = tuple(result.dtype for result in outputs)
+    for dtype in dtypes:
+        if dtype.kind == "c":
+            raise TypeError(
+                f"{plan.primitive.name} gives {dtype} here; only real results have a gradient"
+            )
+    node = Node(plan, parents, saved, prints, shapes, dtypes, True)
+    if callable(listener := _recording.get()):
+        listener(node, plan.primitive, arguments, outputs)
+    return like_sequence(
+        outputs, [wrap(result, part(node, result, i)) for i, result in enumerate(outputs)]
+    )
+
+
+def as_array(value: Any) -> Any:
+    """Return a list or number as an array, and an array or tensor as it is."""
+    return value if hasattr(value, "shape") else np.asarray(value)
+
+
+def bare(value: Any) -> Any:
+    """Return a value with the tensors in it, also inside lists, tuples and dicts, as arrays."""
+    if isinstance(value, Tensor):
+        return value._data
+    if type(value) in (list, tuple):
+        return type(value)([bare(item) for item in value])
+    if type(value) is dict:
+        return {key: bare(item) for key, item in value.items()}
+    return value
+
+
+def overwritable(leaf: Tensor) -> Any:
+    """Return the array of a leaf, to be written into at once, as an optimiser does.
+
+    No copy is made, and the array is not watched for changes; instead, a graph that read it before
+    refuses to be differentiated. The caller must not keep the array.
+    """
+    if leaf._node is not None:
+        overwrite(leaf._node)
+    return leaf._data
+
+
+def node_of(value: Any) -> Node | None:
+    """Return the node of a tensor; None for anything else and where no gradient is required."""
+    return value._node if isinstance(value, Tensor) else None
+
+
+def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
+    """Return the cotangent to start from, checked against the output."""
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"{caller}: the output has shape {output.shape}, not a single number; "
+                f"give a gradient of that shape, or reduce it (np.sum) first"
+            )
+        return np.ones(output.shape, output.dtype) if output.shape else output.dtype.type(1)
+    g = gradient if isinstance(gradient, Tensor) else np.asarray(gradient)
+    if g.shape != output.shape:
+        raise ValueError(
+            f"{caller}: the gradient has shape {g.shape}, but the output has shape {output.shape}"
+        )
+    return g if g.dtype == output.dtype else g.astype(output.dtype)
+
+
+def unshared(found: dict[Node, Any], node: Node) -> Any:
+    """Return a cotangent that a pullback found as an array that nobody else holds.
+
+    Copied, unless the dictionary's reference is the only one (the call makes the second) and the
+    array is no view of another.
+    """
+    if (
+        sys.getrefcount(found[node]) == 2
+        and isinstance(found[node], np.ndarray)
+        and found[node].base is None
+    ):
+        return found[node]
+    return np.array(found[node])
+
+
+def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    tensor = Tensor(data, requires_grad, name=name)
+    tensor.grad = grad
+    return tensor
+
+
+# ---------------------------------------------------------------------------- modes
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Record, and tell a listener of each call, beside one that is told already."""
+    outer = _recording.get()
+
+    def both(*call: Any) -> None:
+        outer(*call)  # type: ignore[operator]
+        listener(*call)
+
+    token = _recording.set(both if callable(outer) else listener)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def is_recording() -> bool:
+    """Whether calls are recorded here: not under ``no_grad``."""
+    return bool(_recording.get())
+
+
+@contextmanager
+def recording_on() -> Iterator[None]:
+    """Record also inside ``no_grad``: what a transform needs while it runs."""
+    token = _recording.set(_recording.get() or True)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+class no_grad:
+    """Record nothing: a context manager and a decorator.
+
+    It holds for the current thread or asynchronous task alone, and ends also when an exception
+    leaves it.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with ag.no_grad():
+    ...     w -= 0.5
+    >>> w
+    Tensor([0.5, 1.5], requires_grad=True)
+    """
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool | Listener]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_recording.set(False))
+
+    def __exit__(self, *exception: object) -> None:
+        _recording.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        """Return the function with nothing recorded while it runs."""
+        if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+            raise TypeError(
+                "no_grad cannot decorate a coroutine or generator function, which runs after the "
+                "call returns; write `with ag.no_grad():` inside it"
+            )
+
+        @functools.wraps(function)
+        def without_recording(*args: Any, **kwargs: Any) -> Any:
+            with no_grad():
+                return function(*args, **kwargs)
+
+        return without_recording  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------------------- the user's own rules
+
+
+def primitive(*rules: Rule | None, **options: Any) -> Callable[[F], F]:
+    """Return a decorator that makes a function of arrays differentiable by the given rules.
+
+    Parameters
+    ----------
+    *rules, **options
+        As for :func:`derivative`: one rule for each leading argument.
+
+    Examples
+    --------
+    >>> @ag.primitive(lambda g, ans: g * ans * (1 - ans))
+    ... def logistic(x):
+    ...     return 1 / (1 + np.exp(-x))
+    >>> ag.grad(logistic)(0.0)
+    0.25
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def recorded(*args: Any, **kwargs: Any) -> Any:
+            return call(function, args, kwargs)
+
+        derivative(function, *rules, **options)
+        TABLE[recorded] = TABLE[function]
+        return recorded  # type: ignore[return-value]
+
+    return decorate
+
+
+def composite(function: Callable[..., Any]) -> Callable[[F], F]:
+    """Return a decorator that makes a formula the derivative of a function.
+
+    The formula replaces the function for tensors; it takes the function's arguments, those that it
+    supports, under the same names, and is written in functions that have derivatives.
+
+    Parameters
+    ----------
+    function : callable
+        The NumPy function that the formula computes.
+
+    Examples
+    --------
+    >>> @ag.composite(np.vander)
+    ... def vander(x, N):
+    ...     return np.stack([x**k for k in reversed(range(N))], axis=-1)
+    >>> ag.jvp(lambda x: np.vander(x, 3), (np.array([2.0, 3.0]),), (np.ones(2),))[1]
+    array([[4., 1., 0.],
+           [6., 1., 0.]])
+    """
+
+    def decorate(formula: F) -> F:
+        enter_composite(function, formula)
+        return formula
+
+    return decorate

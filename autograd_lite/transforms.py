@@ -1,0 +1,483 @@
+"""Transforms: functions that turn a function of arrays into its derivatives.
+
+Arguments are arrays, floats, tensors, or nested dicts, lists and tuples of them. Arrays give
+arrays, floats give floats, tensors give tensors, so transforms nest to any order. A function that
+does not depend on an argument has the derivative zero in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.tape import Node, births, leaf, pullback, reachable
+from autograd_lite.tensor import (
+    Tensor,
+    cotangent_for,
+    is_recording,
+    node_of,
+    primitive,
+    recording_on,
+    unshared,
+    wrap,
+)
+
+Tree = Any  # an array, float or tensor, or a nested dict, list or tuple of them
+Function = Callable[..., Any]
+
+
+class Argument(Node):
+    """The leaf of an argument that a transform differentiates."""
+
+    __slots__ = ()
+
+
+@primitive(lambda g: g)
+def _alias(x: Any) -> Any:
+    """Return the argument as a node of its own, so that it is not its other uses."""
+    return x.view()
+
+
+def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
+    """Return the leaves of nested dicts, lists and tuples, and a function that nests others so."""
+    if isinstance(tree, dict):
+        branches = list(tree.values())
+        assemble: Callable[[list[Any]], Tree] = partial(_as_dict, list(tree))
+    elif isinstance(tree, (list, tuple)):
+        branches = list(tree)
+        assemble = tree._make if hasattr(tree, "_make") else type(tree)
+    else:
+        return [tree], lambda leaves: leaves[0]
+    parts = [flatten(branch) for branch in branches]
+
+    def rebuild(leaves: Sequence[Any]) -> Tree:
+        rest = iter(leaves)
+        return assemble([again([next(rest) for _ in own]) for own, again in parts])
+
+    return [item for own, _ in parts for item in own], rebuild
+
+
+def _as_dict(names: list[Any], items: list[Any]) -> dict[Any, Any]:
+    return dict(zip(names, items))
+
+
+class _Trace:
+    """A function applied once, and the way back from its outputs to the chosen arguments."""
+
+    def __init__(
+        self,
+        caller: str,
+        f: Function,
+        args: Sequence[Tree],
+        argnums: Sequence[int],
+        kwargs: dict[str, Any],
+    ) -> None:
+        arguments = list(args)
+        self.trees: list[tuple[int, Callable[[Sequence[Any]], Tree]]] = []
+        self.originals: list[Any] = []
+        self.nodes: list[Node | None] = []
+        start = next(births)
+        recorded = is_recording()
+        with recording_on():
+            for argnum in argnums:
+                try:
+                    leaves, rebuild = flatten(arguments[argnum])
+                except IndexError:
+                    raise IndexError(
+                        f"{caller}: argnum {argnum} is out of range for {len(args)} arguments"
+                    ) from None
+                aliases = [_aliased(item) for item in leaves]
+                arguments[argnum] = rebuild(aliases)
+                self.trees.append((len(leaves), rebuild))
+                self.originals += leaves
+                self.nodes += [node_of(alias) for alias in aliases]
+            value = f(*arguments, **kwargs)
+        self.outputs, self.rebuild_value = flatten(value)
+        tensors = recorded and any(isinstance(item, Tensor) for item in self.originals)
+        # Whether this is itself part of a computation that is differentiated: by a transform around
+        # it, or, when tensors were passed in, by backward to variables that the function closes over.
+        self.lifted = any(node_of(item) is not None for item in self.originals) or any(
+            node.plan is None and node.birth < start and (tensors or isinstance(node, Argument))
+            for output in self.outputs
+            if (root := node_of(output)) is not None
+            for node in reachable(root, self.targets)
+        )
+
+    @property
+    def targets(self) -> list[Node]:
+        """The nodes of the arguments that are differentiated."""
+        return [node for node in self.nodes if node is not None]
+
+    @property
+    def keeps_tensors(self) -> bool:
+        """Whether results are tensors: when a tensor was passed in, or inside another transform."""
+        return self.lifted or any(isinstance(item, Tensor) for item in self.originals)
+
+    @property
+    def value(self) -> Tree:
+        """What the function returned."""
+        keep = self.keeps_tensors
+        return self.rebuild_value([v if keep else _plain(v) for v in self.outputs])
+
+    def pull(self, cotangents: Sequence[Any], *, lifted: bool = False) -> list[Tree]:
+        """Return the cotangent of each chosen argument, given one (or None) for each output."""
+        lifted = lifted or self.lifted or any(node_of(g) is not None for g in cotangents)
+        totals: dict[Node, Any] = {}
+        with recording_on():
+            for output, g in zip(self.outputs, cotangents):
+                root = node_of(output)
+                if root is None or g is None:
+                    continue
+                if lifted:
+                    g = g if isinstance(g, Tensor) else wrap(g, None)
+                    found = pullback(root, g, self.targets, wrap)
+                else:
+                    found = pullback(root, _plain(g), self.targets)
+                for node in found:
+                    if node not in totals:
+                        totals[node] = found[node] if lifted else unshared(found, node)
+                    elif lifted:
+                        totals[node] = totals[node] + found[node]
+                    else:
+                        totals[node] += found[node]
+        return self.arranged(
+            [
+                _given(totals.get(node), node, original, lifted) if node is not None else None
+                for node, original in zip(self.nodes, self.originals)
+            ]
+        )
+
+    def arranged(self, leaves: Sequence[Any]) -> list[Tree]:
+        """Return one tree for each chosen argument, given all their leaves."""
+        rest = iter(leaves)
+        return [rebuild([next(rest) for _ in range(count)]) for count, rebuild in self.trees]
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f"
+
+
+def _aliased(value: Any) -> Any:
+    """Return a tensor of the values with a node of its own; integers and others as they are."""
+    if not _is_float(value):
+        return value
+    if node_of(value) is not None:
+        return _alias(value)
+    data = value._data if isinstance(value, Tensor) else np.asarray(value)
+    return wrap(data, leaf(data, kind=Argument))
+
+
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
+    """Return a cotangent as the kind of thing that the original is."""
+    if total is None:
+        total = np.zeros(node.shape, node.dtype)
+    if lifted:
+        return total if isinstance(total, Tensor) else wrap(total, None)
+    if isinstance(original, Tensor):
+        return wrap(total, None)
+    return float(total) if type(original) is float else total
+
+
+def _argnums(argnum: int | Sequence[int]) -> Sequence[int]:
+    return (argnum,) if isinstance(argnum, int) else tuple(argnum)
+
+
+def _check_floats(caller: str, trace: _Trace) -> None:
+    for node, original in zip(trace.nodes, trace.originals):
+        if node is None:
+            raise TypeError(
+                f"{caller}: cannot differentiate with respect to "
+                f"{getattr(original, 'dtype', type(original).__name__)}; pass floating-point values"
+            )
+
+
+def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+    """Return a function's value and its pullback, the vector-Jacobian product.
+
+    Parameters
+    ----------
+    f : callable
+        A function of arrays that returns an array, or several nested.
+    *args : array, float, tensor, or nested dict/list/tuple of them
+        Where to evaluate it. Integers are passed as they are and get the cotangent None.
+    **kwargs
+        Passed on to ``f``, not differentiated.
+
+    Returns
+    -------
+    value
+        What ``f`` returned, as arrays unless a tensor was passed in.
+    pull : callable
+        ``pull(g)`` takes a cotangent of the value's structure and shapes and returns a tuple of one
+        cotangent per argument. It may be called several times.
+
+    Examples
+    --------
+    >>> value, pull = ag.vjp(np.multiply, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> pull(np.array([1.0, 10.0]))
+    (array([ 3., 40.]), array([ 1., 20.]))
+    """
+    trace = _Trace("ag.vjp", f, args, range(len(args)), kwargs)
+
+    def pull(g: Tree) -> tuple[Tree, ...]:
+        cotangents, _ = flatten(g)
+        if len(cotangents) != len(trace.outputs):
+            raise ValueError(
+                f"ag.vjp: the function has {len(trace.outputs)} outputs, "
+                f"the cotangent has {len(cotangents)}"
+            )
+        checked = [
+            cotangent_for(output, cotangent, "ag.vjp") if isinstance(output, Tensor) else cotangent
+            for output, cotangent in zip(trace.outputs, cotangents)
+        ]
+        return tuple(trace.pull(checked))
+
+    return trace.value, pull
+
+
+def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
+    """Return a function that computes ``(f(*args), gradient)``.
+
+    Parameters
+    ----------
+    f : callable
+        A function that returns a single number.
+    argnum : int or sequence of int
+        The argument to differentiate in; the gradient has its structure. For several, a tuple.
+
+    Raises
+    ------
+    ValueError
+        When called, if ``f`` does not return a single number.
+    TypeError
+        When called, if the argument is not floating-point.
+
+    Examples
+    --------
+    >>> ag.value_and_grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    (np.float64(5.0), array([2., 4.]))
+    """
+    return _value_and_grad("ag.value_and_grad", f, argnum)
+
+
+def _value_and_grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
+    def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
+        trace = _Trace(caller, f, args, _argnums(argnum), kwargs)
+        _check_floats(caller, trace)
+        if len(trace.outputs) != 1:
+            raise TypeError(
+                f"{caller}: the function must return a single number, "
+                f"not {len(trace.outputs)} values"
+            )
+        output = trace.outputs[0]
+        if np.size(_plain(output)) != 1:
+            raise ValueError(
+                f"{caller}: the function must return a single number, not shape "
+                f"{np.shape(_plain(output))}; reduce it (np.sum), or use ag.jacobian or "
+                f"ag.elementwise_grad"
+            )
+        one = cotangent_for(output, None, caller) if isinstance(output, Tensor) else 1.0
+        gradients = trace.pull([one])
+        return trace.value, gradients[0] if isinstance(argnum, int) else tuple(gradients)
+
+    return value_and_gradient
+
+
+def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
+    """Return the gradient of a function as a function of the same arguments.
+
+    Parameters
+    ----------
+    f : callable
+        A function that returns a single number.
+    argnum : int or sequence of int
+        The argument to differentiate in; the gradient has its structure. For several, a tuple.
+
+    Raises
+    ------
+    ValueError
+        When called, if ``f`` does not return a single number.
+    TypeError
+        When called, if the argument is not floating-point.
+
+    Examples
+    --------
+    >>> ag.grad(np.tanh)(0.5)
+    0.7864477329659274
+    >>> ag.grad(ag.grad(lambda x: x**3))(2.0)
+    12.0
+    >>> ag.grad(lambda p, x: np.sum(p["w"] * x + p["b"]))({"w": 2.0, "b": 1.0}, np.arange(3))
+    {'w': 3.0, 'b': 3.0}
+    """
+    value_and_gradient = _value_and_grad("ag.grad", f, argnum)
+    return lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1]
+
+
+def elementwise_grad(f: Function, argnum: int = 0) -> Function:
+    """Return the derivative of a function that acts on every element by itself.
+
+    It is the gradient of the sum of the outputs: for an elementwise ``f`` the derivative at each
+    element, in the argument's shape.
+
+    Examples
+    --------
+    >>> ag.elementwise_grad(np.exp)(np.array([0.0, 1.0]))
+    array([1.        , 2.71828183])
+    """
+    return grad(lambda *args, **kwargs: np.sum(f(*args, **kwargs)), argnum)
+
+
+def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+    """Return a function's value and its derivative along a direction.
+
+    The pullback is linear in the cotangent it is given, so its own pullback is the Jacobian-vector
+    product: no second table of rules is needed.
+
+    Parameters
+    ----------
+    f : callable
+        A function of arrays.
+    primals : sequence
+        Its arguments.
+    tangents : sequence
+        The direction: the structure and shapes of ``primals``.
+
+    Returns
+    -------
+    value, tangent
+        Both of the structure that ``f`` returns.
+
+    Raises
+    ------
+    ValueError
+        If the tangents do not fit the primals.
+
+    Examples
+    --------
+    >>> ag.jvp(np.exp, (np.array([0.0, 1.0]),), (np.array([1.0, 2.0]),))
+    (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
+    """
+    trace = _Trace("ag.jvp", f, primals, range(len(primals)), {})
+    directions = _matched("ag.jvp", "tangents", tangents, primals)
+    lifted = trace.lifted or any(node_of(t) is not None for t in directions)
+    # Any cotangents will do, but for exact zeros, which would count as no path.
+    dummies = [
+        _aliased(np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape)) for v in trace.outputs
+    ]
+    with recording_on():
+        pulled, _ = flatten(trace.pull(dummies, lifted=True))
+        along = sum(np.sum(d * t) for d, t in zip(pulled, directions) if d is not None)
+        found = {}
+        root = node_of(along)
+        if root is not None:
+            one = np.ones(root.shape, root.dtype)
+            targets = [node for dummy in dummies if (node := node_of(dummy)) is not None]
+            found = pullback(
+                root, wrap(one, None) if lifted else one, targets, wrap if lifted else None
+            )
+    results = [
+        _given(found.get(node), node, output if trace.keeps_tensors else None, lifted)
+        for output, dummy in zip(trace.outputs, dummies)
+        if (node := node_of(dummy)) is not None
+    ]
+    return trace.value, trace.rebuild_value(results)
+
+
+def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
+    """Return the Jacobian of a function as a function of the same arguments.
+
+    Its shape is that of the output followed by that of the argument; where they are nested, a block
+    for each pair, nested as the output, then as the argument. One pullback per output element.
+
+    Examples
+    --------
+    >>> ag.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
+    array([[2., 1., 0.],
+           [0., 3., 2.]])
+    """
+
+    def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
+        trace = _Trace("ag.jacobian", f, args, _argnums(argnum), kwargs)
+        _check_floats("ag.jacobian", trace)
+        blocks = []
+        for k, output in enumerate(trace.outputs):
+            rows = []
+            for i in range(np.size(_plain(output))):
+                unit = np.zeros(np.shape(_plain(output)), getattr(output, "dtype", float))
+                unit.reshape(-1)[i] = 1
+                units: list[Any] = [None] * len(trace.outputs)
+                units[k] = unit
+                rows.append(flatten(trace.pull(units))[0])
+            shape = np.shape(_plain(output))
+            columns = [
+                np.stack(column).reshape(shape + np.shape(_plain(original)))
+                if (column := [row[j] for row in rows])
+                else np.zeros(shape + np.shape(_plain(original)))
+                for j, original in enumerate(trace.originals)
+            ]
+            trees = trace.arranged(columns)
+            blocks.append(trees[0] if isinstance(argnum, int) else tuple(trees))
+        return trace.rebuild_value(blocks)
+
+    return jacobian_at
+
+
+def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
+    """Return the Hessian of a function to a single number, as a function of the same arguments.
+
+    Examples
+    --------
+    >>> ag.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
+    array([[6., 2.],
+           [2., 0.]])
+    """
+    return jacobian(grad(f, argnum), argnum)
+
+
+def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tree, ...]:
+    """Return the product of a function's Hessian with vectors, without forming the Hessian.
+
+    Parameters
+    ----------
+    f : callable
+        A function that returns a single number.
+    args : sequence
+        Its arguments, all of them floating-point.
+    vectors : sequence
+        The structure and shapes of ``args``.
+
+    Returns
+    -------
+    tuple
+        One product per argument: the gradient of ``<gradient, vectors>``.
+
+    Examples
+    --------
+    >>> ag.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    (array([ 6., 12.]),)
+    """
+    directions = _matched("ag.hvp", "vectors", vectors, args)
+    every = tuple(range(len(args)))
+
+    def along(*inner: Tree) -> Any:
+        gradients, _ = flatten(_value_and_grad("ag.hvp", f, every)(*inner)[1])
+        return sum(np.sum(g * v) for g, v in zip(gradients, directions))
+
+    return grad(along, every)(*args)  # type: ignore[no-any-return]
+
+
+def _matched(caller: str, what: str, given: Tree, like: Tree) -> list[Any]:
+    """Return the leaves of a tree of vectors that has the structure and shapes of another."""
+    vectors, _ = flatten(list(given))
+    shapes = [np.shape(_plain(vector)) for vector in vectors]
+    wanted = [np.shape(_plain(model)) for model in flatten(list(like))[0]]
+    if shapes != wanted:
+        raise ValueError(f"{caller}: the {what} have shapes {shapes}, the arguments {wanted}")
+    return vectors
