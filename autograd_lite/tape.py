@@ -534,26 +534,27 @@ def like_sequence(model: Any, items: list[Any]) -> Any:
 # ---------------------------------------------------------------------------- changed arrays
 
 _EXACT = 1 << 16  # bytes up to which a fingerprint is the content itself
-_LANES = (4093, 4091, 4079)  # primes: one of them divides no stride of the array
+_WIDTHS = (4093, 4091, 4079)  # primes: one of them divides no stride of the array
 
 
 def fingerprint(array: Any) -> bytes:
-    """Return bytes that differ when an array's content does, from one pass through memory.
+    """Return bytes that differ when an array's content does.
 
-    Up to 64 KiB they are the content. Beyond, they are the sums, modulo 2**64, of its 64-bit words
-    in some 4,000 interleaved lanes. Any change of one word shows. So do words that change places,
-    unless each stays in its lane: the number of lanes is chosen so that rows, columns and so on
-    fall into different ones.
+    Up to 64 KiB they are the content. Beyond, they are the sums, modulo 2**64, of the columns and
+    the rows of a table of its 64-bit words, some 4,000 wide. Any change of one word shows, and any
+    two words that change places. So does a shuffle: the width is chosen so that the array's rows,
+    columns and so on do not fall in line with the table's.
     """
     if array.nbytes <= _EXACT:
         return bytes(array.tobytes())
     raw = array.ravel(order="K").view(np.uint8)
     words = raw[: len(raw) // 8 * 8].view(np.uint64)
     strides = [stride for stride in array.strides if stride]
-    lanes = next((n for n in _LANES if all(s % (8 * n) for s in strides)), _LANES[0])
-    whole = len(words) // lanes * lanes
-    sums = words[:whole].reshape(-1, lanes).sum(axis=0)
-    return bytes(sums.tobytes() + raw[whole * 8 :].tobytes())
+    width = next((n for n in _WIDTHS if all(s % (8 * n) for s in strides)), _WIDTHS[0])
+    whole = len(words) // width * width
+    table = words[:whole].reshape(-1, width)
+    sums = table.sum(axis=0).tobytes() + table.sum(axis=1).tobytes()
+    return bytes(sums + raw[whole * 8 :].tobytes())
 
 
 def _check_unchanged(node: Node) -> None:

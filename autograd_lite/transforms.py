@@ -3,6 +3,9 @@
 Arguments are arrays, floats, tensors, or nested dicts, lists and tuples of them. Arrays give
 arrays, floats give floats, tensors give tensors, so transforms nest to any order. A function that
 does not depend on an argument has the derivative zero in it.
+
+An array that comes out has no graph. To differentiate a gradient further with respect to a tensor
+that the function closes over (a gradient penalty, say), pass tensors.
 """
 
 from __future__ import annotations

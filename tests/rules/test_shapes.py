@@ -1,0 +1,105 @@
+"""What indexing and rearranging promise beyond their derivatives, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+
+
+@pytest.fixture
+def x():
+    return ag.Tensor(np.arange(12.0).reshape(3, 4), requires_grad=True)
+
+
+def test_an_element_named_twice_gets_both_cotangents(x):
+    np.sum(x[[1, 1, 0], [2, 2, -1]] * np.array([1.0, 10.0, 100.0])).backward()
+    assert x.grad[1, 2] == 11
+    assert x.grad[0, 3] == 100
+    assert np.count_nonzero(x.grad) == 2
+
+
+@pytest.mark.parametrize("index", [ag.Tensor([2, 0, 2]), (ag.Tensor([2, 0, 2]), slice(None))])
+def test_tensors_of_integers_are_indices(x, index):
+    np.sum(x[index]).backward()
+    np.testing.assert_array_equal(x.grad[:, 0], [1, 0, 2])
+
+
+def test_tensors_of_booleans_are_masks(x):
+    np.sum(x[ag.Tensor(x.data > 5)]).backward()
+    np.testing.assert_array_equal(x.grad, x.data > 5)
+
+
+def test_an_index_that_changed_does_not_matter(x):
+    rows = [0, 1]
+    y = np.sum(x[rows])
+    rows[0] = 2
+    y.backward()
+    np.testing.assert_array_equal(x.grad[:, 0], [1, 1, 0])
+
+
+def test_an_index_array_that_changed_is_noticed(x):
+    rows = np.array([0, 1])
+    y = np.sum(x[rows])
+    rows[0] = 2
+    with pytest.raises(RuntimeError, match="was changed between the call and the computation"):
+        y.backward()
+
+
+def test_sorting_keeps_the_order_of_equal_elements():
+    x = ag.Tensor([1.0, 0.0, 1.0, 1.0], requires_grad=True)
+    np.sum(np.sort(x) * np.array([1.0, 10.0, 100.0, 1000.0])).backward()
+    np.testing.assert_array_equal(x.grad, [10, 1, 100, 1000])
+
+
+def test_split_and_unstack_return_tensors_with_a_path_each(x):
+    first, second = np.split(x, [1])
+    np.sum(second * 3).backward()
+    assert first.requires_grad
+    np.testing.assert_array_equal(x.grad[:, 0], [0, 3, 3])
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        lambda y: y[0],
+        lambda y: np.split(y, 2)[0],
+        lambda y: np.hsplit(y, [1])[0],
+        lambda y: np.compress([True], y),
+        lambda y: np.diagonal(y.reshape(1, 2)),
+        lambda y: np.tril(y.reshape(1, 2)),
+        lambda y: np.sort(y)[1:],
+    ],
+)
+def test_what_is_left_out_leaks_no_nan(used):
+    with np.errstate(divide="ignore"):
+        gradient = ag.grad(lambda x: np.sum(used(np.log(x))))(np.array([2.0, 0.0]))
+    np.testing.assert_array_equal(gradient, [0.5, 0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: x[7], IndexError, "index 7 is out of bounds for axis 0 with size 3"),
+        (lambda x: np.take(x, 99), IndexError, "index 99 is out of bounds"),
+        (lambda x: np.take(x, [0], 5), np.exceptions.AxisError, "axis 5 is out of bounds"),
+        (lambda x: np.take(x, [0], mode="x"), ValueError, r"np\.take: mode must be"),
+        (lambda x: np.choose([2, 0, 0, 0], [x, x]), ValueError, r"np\.choose: invalid entry"),
+        (lambda x: np.compress([[True]], x), ValueError, r"np\.compress: the condition has shape"),
+        (lambda x: np.take_along_axis(x, np.array([0]), 0), ValueError, r"np\.take_along_axis: "),
+        (lambda x: np.pad(x, 1, "mean"), TypeError, r"np\.pad: no derivative rule covers mode="),
+        (lambda x: np.ravel(x, "K"), TypeError, r"np\.ravel: order='K' depends on the memory"),
+        (lambda x: np.diag(x[None]), ValueError, r"np\.diag: v must have one axis or two"),
+        (lambda x: np.block([[x], x]), ValueError, "List depths are mismatched"),
+        (lambda x: np.meshgrid(x[0], indexing="x"), ValueError, r"np\.meshgrid: indexing must"),
+        (lambda x: np.sort(x, order="f"), TypeError, r"np\.sort: .* the argument order="),
+        (lambda x: x.sort(), TypeError, r"use np\.sort"),
+        (lambda x: x.partition(1), TypeError, r"use np\.partition"),
+        (lambda x: np.fill_diagonal(x, 0), TypeError, r"np\.fill_diagonal has no derivative"),
+        (lambda x: np.reshape(x, -1, "A").sum().backward(), TypeError, "depends on the memory"),
+    ],
+)
+def test_what_has_no_rule_is_refused_by_name(x, call, error, message):
+    with pytest.raises(error, match=message):
+        call(x)

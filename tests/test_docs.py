@@ -1,0 +1,71 @@
+"""The pages of docs/: programs print what they show, links lead somewhere, nothing is stale."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+STALE = "if the new output is right, run: python docs/generate.py"
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+_spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+assert _spec is not None
+assert _spec.loader is not None
+generate = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(generate)
+
+
+def without_ulps(output: str) -> str:
+    """Leave out how many ulps were counted: few, but not the same on every processor."""
+    return re.sub(r"\b\d(\.\d+)? ulp", "few ulp", output)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_prints_what_it_says(path: Path, tmp_path: Path) -> None:
+    blocks = generate.programs(path.read_text(encoding="utf-8"))
+    if not blocks:
+        return
+    for output, (code, shown) in zip(generate.outputs(blocks, tmp_path), blocks, strict=True):
+        expected = shown[2] if shown else ""
+        assert without_ulps(output) == without_ulps(expected), f"{code[2]}\n{STALE}"
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=lambda path: path.stem)
+def test_a_pages_links_lead_somewhere(path: Path) -> None:
+    text = generate.FENCE.sub("", path.read_text(encoding="utf-8"))
+    for link in LINK.findall(text):
+        if not link.startswith(("https:", "#")):
+            assert (path.parent / link.partition("#")[0]).exists(), link
+
+
+def test_the_pages_are_all_in_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for path in PAGES:
+        assert f": {path.relative_to(DOCS).as_posix()}\n" in menu
+
+
+def test_generated_pages_are_current(tmp_path: Path) -> None:
+    version = re.search(r"with NumPy ([\d.]+)\.", (DOCS / "functions.md").read_text("utf-8"))
+    assert version
+    if not np.__version__.startswith(version[1]):
+        pytest.skip(f"the page lists the functions of NumPy {version[1]}")
+    subprocess.run(
+        [sys.executable, "-W", "error", DOCS / "generate.py", "--only-pages", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+        check=True,
+    )
+    made = sorted(tmp_path.glob("*.md"))
+    assert [path.name for path in made] == ["functions.md", "questions.md"]
+    for path in made:
+        shown = (DOCS / path.name).read_text(encoding="utf-8")
+        assert without_ulps(path.read_text(encoding="utf-8")) == without_ulps(shown), STALE

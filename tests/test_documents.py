@@ -1,0 +1,141 @@
+"""What the documents say, run: the README, and every example."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = "=== end of block ==="
+
+
+def run(*args: str, cwd: Path) -> str:
+    """Run Python, warnings being errors, and return what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *args],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def readme_programs() -> list[tuple[str, str]]:
+    """Return each Python block of the README and the output shown right after it, if any."""
+    fences = list(FENCE.finditer(README))
+    return [
+        (
+            fence[2],
+            after[2]
+            if after is not None
+            and after[1] == "text"
+            and not README[fence.end() : after.start()].strip()
+            else "",
+        )
+        for fence, after in zip(fences, [*fences[1:], None])
+        if fence[1] == "python"
+    ]
+
+
+def without_ulps(output: str) -> str:
+    """Leave out how many ulps were counted: few, but not the same on every processor."""
+    return re.sub(r"\b[0-3](\.\d+)? ulp", "few ulp", output)
+
+
+def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
+    programs = readme_programs()
+    script = f"print({MARK!r})\n".join(code for code, _ in programs)
+    (tmp_path / "readme.py").write_text(script, encoding="utf-8")
+    outputs = run("readme.py", cwd=tmp_path).split(f"{MARK}\n")
+    assert len(outputs) == len(programs) > 3
+    for output, (code, shown) in zip(outputs, programs):
+        assert without_ulps(output) == without_ulps(shown), code
+
+
+def test_the_quick_start_has_ten_lines_and_shows_its_output() -> None:
+    code, shown = readme_programs()[0]
+    assert code.index("import numpy") < code.index("backward")
+    assert len([line for line in code.splitlines() if line]) <= 10
+    assert shown
+
+
+def test_the_readmes_commands_are_those_that_are_checked() -> None:
+    commands = [fence[2] for fence in FENCE.finditer(README) if fence[1] == "bash"]
+    assert commands[:2] == [
+        'python -m pip install -e ".[examples]" && python examples/softmax_classifier.py\n',
+        'python -m pip install -e ".[dev]" && python -m pytest\n',
+    ]
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(r"^python -m pip install .*-e \"\.\[dev\]\"$", ci, re.MULTILINE)
+    assert re.search(r"^python -m pytest\b", ci, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_runs_and_says_what_there_is(path: Path, tmp_path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 80
+    assert "usage:" in run(str(path), "--help", cwd=tmp_path)
+    assert run(str(path), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("data", ["iris", "digits"])
+def test_the_classifier_learns_and_agrees_with_the_closed_form(data: str, tmp_path: Path) -> None:
+    output = run(str(ROOT / "examples/softmax_classifier.py"), "--data", data, cwd=tmp_path)
+    losses = [float(n) for n in re.findall(r"^step.*loss (.*)$", output, re.MULTILINE)]
+    assert len(losses) > 5
+    assert losses == sorted(losses, reverse=True)
+    train, test = map(float, re.findall(r"(?:train|test) (0\.\d+|1\.0+)\b", output))
+    assert train > 0.93
+    assert test > 0.93
+    ulps = {name: float(n) for name, n in re.findall(r"^ +(\w+) +([\d.]+)$", output, re.MULTILINE)}
+    assert ulps["fused"] <= 4
+    assert ulps["unfused"] > ulps["fused"]
+    dot = (tmp_path / "out/softmax_classifier.dot").read_text(encoding="utf-8")
+    assert dot.startswith("digraph")
+    for name in ("W", "b", "cross_entropy"):
+        assert name in dot
+    svg = (tmp_path / "out/softmax_classifier.svg").read_text(encoding="utf-8")
+    assert "<svg" in svg
+
+
+def test_the_classifier_names_what_to_install_for_the_digits(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ImportError('not installed')\n")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples/softmax_classifier.py"), "--data", "digits"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        '--data digits needs scikit-learn: python -m pip install -e ".[examples]"\n'
+    )
+
+
+def test_the_iris_measurements_are_complete_and_their_origin_is_named() -> None:
+    from sklearn.datasets import load_iris
+
+    lines = (ROOT / "examples/data/iris.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "sepal_length_cm,sepal_width_cm,petal_length_cm,petal_width_cm,species"
+    rows = [line.split(",") for line in lines[1:]]
+    known = load_iris()
+    assert [[float(v) for v in row[:4]] for row in rows] == known.data.tolist()
+    assert [row[4] for row in rows] == known.target_names[known.target].tolist()
+    origin = (ROOT / "examples/data/README.md").read_text(encoding="utf-8")
+    for word in ("Fisher", "UCI", "CC BY 4.0"):
+        assert word in origin
