@@ -99,7 +99,7 @@ def _numeric_gradient(f: Function, args: Sequence[Tree], which: int) -> Iterator
 
 
 def _precise(f: Function, args: Sequence[Tree]) -> Sequence[Tree]:
-    """Return the arguments in extended precision if the function accepts them so, else in double."""
+    """Return the arguments in extended precision, or in double if the function refuses that."""
     extended = _extended(list(args))
     try:
         f(*extended)

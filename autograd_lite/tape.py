@@ -599,14 +599,18 @@ def _check_not_overwritten(nodes: Sequence[Node]) -> None:
 # ---------------------------------------------------------------------------- the pullback
 
 
+# From a node, the number of a parent, the node's cotangent, and what the rule made of it for the
+# parent, returns what is to be added to the parent's cotangent once it is fitted.
+After = Callable[["Node", int, Any, Any], Any]
+
+
 class Watcher(Protocol):
     """What sees every step of the pullbacks in its context."""
 
-    def walk(self, masked: bool) -> Callable[[Node, int, Any, Any, Any], None]:
-        """Begin a walk, or begin it again; return what is called at each step.
+    def walk(self, before: After | None) -> After:
+        """Begin a walk, or begin it again; return what is called after each rule.
 
-        With the node, the number of the parent, the node's cotangent, what the rule returned, and
-        that fitted to the parent.
+        It also does what was to be done ``before``, if anything.
         """
 
     def end(self) -> None:
@@ -675,11 +679,11 @@ def pullback(
     nodes.reverse()
     watcher = watching.get()
     with np.errstate(all="ignore"):
-        step = watcher.walk(masked=False) if watcher else None
-        found, selected = _walk(nodes, root, g, ends, wanted, see, step)
+        after = watcher.walk(None) if watcher else None
+        found, selected = _walk(nodes, root, g, ends, wanted, see, after)
         if selected and any(_has_nan(d) for d in found.values()):
-            step = watcher.walk(masked=True) if watcher else None
-            found, _ = _walk(nodes, root, g, ends, wanted, see, step, masked=True)
+            after = watcher.walk(_masked) if watcher else _masked
+            found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     if watcher:
         watcher.end()
     return found
@@ -692,8 +696,7 @@ def _walk(
     ends: frozenset[Node],
     wanted: set[Node] | None,
     see: Callable[[Any, Node], Any] | None,
-    step: Callable[[Node, int, Any, Any, Any], None] | None,
-    masked: bool = False,
+    after: After | None,
 ) -> tuple[dict[Node, Any], bool]:
     """Return the cotangents of the ends, and whether a function that selects took part."""
     cotangents: dict[Node, Any] = {root: g}
@@ -719,15 +722,10 @@ def _walk(
             if wanted is not None and parent not in wanted:
                 continue
             d = rule(g, *saved) if pick is None else rule(g, *pick(saved))
-            if masked and plan.elementwise:
-                d = np.where(g == 0, 0, d)
-            raw = d
-            if d.shape != parent.shape:
-                d = _fitted(d, parent, plan.primitive)
-            if d.dtype is not parent.dtype and d.dtype != parent.dtype:
-                d = d.astype(parent.dtype)
-            if step is not None:
-                step(node, k, g, raw, d)
+            if after is not None:
+                d = after(node, k, g, d)
+            if d.shape != parent.shape or d.dtype is not parent.dtype:
+                d = fitted(d, parent, plan.primitive)
             total = cotangents.get(parent)
             if total is None:
                 cotangents[parent] = d
@@ -768,9 +766,18 @@ def _shown(node: Node, plan: Plan, see: Callable[[Any, Node], Any]) -> list[Any]
     return shown
 
 
-def _fitted(d: Any, like: Node, primitive: Primitive) -> Any:
-    """Return a cotangent summed over the axes that broadcasting added or stretched."""
-    if primitive.broadcasts:
+def _masked(node: Node, k: int, g: Any, d: Any) -> Any:
+    """Return a product with a cotangent as zero where the cotangent is."""
+    elementwise = node.plan is not None and node.plan.elementwise
+    return np.where(g == 0, 0, d) if elementwise else d
+
+
+def fitted(d: Any, like: Node, primitive: Primitive) -> Any:
+    """Return a cotangent in a node's shape and dtype.
+
+    Summed over the axes that broadcasting added or stretched.
+    """
+    if primitive.broadcasts and d.shape != like.shape:
         extra = len(d.shape) - len(like.shape)
         stretched = tuple(
             i + extra for i, n in enumerate(like.shape) if n == 1 and d.shape[i + extra] != 1
@@ -783,7 +790,7 @@ def _fitted(d: Any, like: Node, primitive: Primitive) -> Any:
             f"the derivative rule of {primitive.name} returned a cotangent of shape "
             f"{tuple(d.shape)} for an argument of shape {tuple(like.shape)}"
         )
-    return d
+    return d if d.dtype == like.dtype else d.astype(like.dtype)
 
 
 def _has_nan(d: Any) -> bool:

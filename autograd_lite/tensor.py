@@ -775,11 +775,11 @@ def call(
     node.prints = prints
     node.shape = ans.shape
     node.dtype = dtype
-    node.exposed = plan.views and ans.base is not None
+    node.exposed = view = plan.views and ans.base is not None
     node.birth = next(births)
     tensor._name = None
     if ans.nbytes <= SMALL:
-        node.value = ans.copy() if node.exposed else ans
+        node.value = ans.copy() if view else ans
         if plan.mixed:
             node.arguments = values
     if listener is not True:

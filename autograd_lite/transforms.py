@@ -329,6 +329,13 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     It is the gradient of the sum of the outputs: for an elementwise ``f`` the derivative at each
     element, in the argument's shape.
 
+    Parameters
+    ----------
+    f : callable
+        A function of arrays that returns an array.
+    argnum : int
+        The argument to differentiate in.
+
     Examples
     --------
     >>> ag.elementwise_grad(np.exp)(np.array([0.0, 1.0]))
@@ -399,6 +406,13 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     Its shape is that of the output followed by that of the argument; where they are nested, a block
     for each pair, nested as the output, then as the argument. One pullback per output element.
 
+    Parameters
+    ----------
+    f : callable
+        A function of arrays that returns an array, or several nested.
+    argnum : int or sequence of int
+        The argument to differentiate in. For several, a tuple of Jacobians.
+
     Examples
     --------
     >>> ag.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
@@ -434,6 +448,13 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 
 def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Hessian of a function to a single number, as a function of the same arguments.
+
+    Parameters
+    ----------
+    f : callable
+        A function that returns a single number.
+    argnum : int or sequence of int
+        The argument to differentiate in twice. For several, a tuple of tuples of blocks.
 
     Examples
     --------

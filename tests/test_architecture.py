@@ -33,7 +33,25 @@ ALLOWED = {
     "training": {"tape", "tensor", "softmax", "nn", "optim", "data", "checkpoint"},
     "sklearn": {"tape", "tensor", "softmax", "nn", "optim", "data", "checkpoint", "training"},
 }
-ENGINE = ("tape", "tensor", "rules", "transforms", "checks", "softmax", "softmax_kernels")
+# Lines of code that each part may have: a little above what it has, so that growing takes a
+# decision. Some 320 NumPy and SciPy functions are differentiated in the 1,400 lines of rules.
+LIMITS = {
+    "__init__": 50,
+    "tape": 550,
+    "tensor": 720,
+    "rules": 1_400,
+    "transforms": 270,
+    "checks": 360,
+    "softmax": 480,
+    "softmax_kernels": 300,
+    "graphs": 1_600,
+    "nn": 800,
+    "optim": 600,
+    "data": 140,
+    "training": 350,
+    "checkpoint": 160,
+    "sklearn": 320,
+}
 CORE = {"numpy", "graphviz", "autograd_lite"}
 
 
@@ -136,14 +154,13 @@ def f(x):
     assert code_lines(source) == 7
 
 
-def test_the_engine_stays_readable() -> None:
-    engine = [path for path in MODULES if part_of(path) in ENGINE]
-    assert {part_of(path) for path in engine} == set(ENGINE)
-    assert total(engine) <= 2_000
+@pytest.mark.parametrize("part", sorted(LIMITS))
+def test_a_part_stays_readable(part: str) -> None:
+    assert 0 < total([path for path in MODULES if part_of(path) == part]) <= LIMITS[part]
 
 
-def test_the_package_stays_small() -> None:
-    assert total(MODULES) <= 4_500
+def test_every_part_has_a_limit() -> None:
+    assert {part_of(path) for path in MODULES} == set(LIMITS)
 
 
 def own_files() -> list[Path]:

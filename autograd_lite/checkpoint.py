@@ -1,0 +1,246 @@
+"""Saving and loading: arrays in nested dictionaries and lists, never pickle.
+
+A file is written beside its target, flushed to the disk and renamed over it, so that the target is
+at every moment either the old file or the new one. It carries a SHA-256 digest of all its bytes,
+without which it is not read. Both formats hold the arrays under dotted names, readable by
+``np.load`` and by any safetensors library, and the structure around them as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.nn.module import Module
+from autograd_lite.tensor import Tensor, bare
+
+_ARRAY = "$array"  # {"$array": name} stands for an array in the JSON
+_TREE, _DIGEST = "autograd_lite", "sha256"
+_BLANK = "0" * 64
+
+
+def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = False) -> None:
+    """Write a model, or arrays in nested dictionaries and lists, to a file.
+
+    Parameters
+    ----------
+    path : path
+        Its ending chooses the format: ``.npz``, or ``.safetensors`` (needs that package).
+    state : Module, or dict or list
+        Of arrays, tensors, modules, numbers, strings, booleans, None; keys are strings.
+    keep_previous : bool
+        Whether to keep a file that is there already, as ``NAME.previous.npz``.
+
+    Raises
+    ------
+    TypeError
+        For anything else in the state; nothing has been written then.
+    OSError
+        If writing fails; the old file is still there.
+
+    Examples
+    --------
+    >>> ag.save("/tmp/weights.npz", {"w": np.arange(3.0), "step": 7})
+    >>> ag.load("/tmp/weights.npz")
+    {'w': array([0., 1., 2.]), 'step': 7}
+    """
+    target = Path(os.path.realpath(path))
+    encode = _format(target)[0]
+    if isinstance(state, Module):
+        state = state.state_dict()
+    arrays: dict[str, Any] = {}
+    tree = json.dumps(_flattened(state, "", arrays))
+    data = encode(arrays, tree)
+    temporary = target.with_name(target.name + ".tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if keep_previous and target.exists():
+        _keep(target)
+    os.replace(temporary, target)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _keep(target: Path) -> None:
+    """Make a file the previous one, leaving it in place too."""
+    spare = target.with_name(target.name + ".kept")
+    spare.unlink(missing_ok=True)
+    try:
+        os.link(target, spare)
+    except OSError:  # no hard links here: for a moment there is the previous one alone
+        os.replace(target, _previous(target))
+    else:
+        os.replace(spare, _previous(target))
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Return what :func:`save` wrote, arrays in place of tensors and modules.
+
+    Where the file is damaged or missing but the previous one was kept, that is returned, with a
+    warning. A ``.safetensors`` file of another program gives its arrays by name, unverified.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or in another format.
+    """
+    target = Path(os.path.realpath(path))
+    decode = _format(target)[1]
+    try:
+        return _read(target, decode)
+    except (ValueError, FileNotFoundError) as error:
+        previous = _previous(target)
+        if not previous.exists():
+            raise
+        state = _read(previous, decode)
+        warnings.warn(f"{error}; loaded the previous one, {previous}", stacklevel=2)
+        return state
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file, or a previous one, to load."""
+    target = Path(os.path.realpath(path))
+    return target.exists() or _previous(target).exists()
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def _read(path: Path, decode: Any) -> Any:
+    data = path.read_bytes()
+    try:
+        arrays, tree = decode(data)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is damaged or was not written by ag.save: {error}") from error
+    return dict(arrays) if tree is None else _rebuilt(json.loads(tree), arrays)
+
+
+# ---------------------------------------------------------------------------- structure
+
+
+def _flattened(value: Any, name: str, arrays: dict[str, Any]) -> Any:
+    """Return the JSON of a state, its arrays entered under their dotted names."""
+    if isinstance(value, Module):
+        value = value.state_dict()
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if isinstance(value, (np.ndarray, Tensor)):
+        array = np.asarray(bare(value))
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"ag.save: {name or 'the array'} has the dtype {array.dtype}")
+        name = name or "array"
+        while name in arrays or name in (f"{_TREE}.json", "__metadata__"):
+            name += "'"
+        # Both writers need rows in order (np.ascontiguousarray would make 0-d arrays 1-d).
+        arrays[name] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+        return {_ARRAY: name}
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) or key == _ARRAY:
+                raise TypeError(f"ag.save: keys must be strings, got {key!r} in {name or 'state'}")
+        return {k: _flattened(v, f"{name}.{k}".lstrip("."), arrays) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_flattened(v, f"{name}.{i}".lstrip("."), arrays) for i, v in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"ag.save: {name or 'the state'} is a {type(value).__name__}; only arrays, tensors, "
+        f"modules, numbers, strings and None can be saved, in dictionaries and lists"
+    )
+
+
+def _rebuilt(tree: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(tree, dict):
+        if _ARRAY in tree:
+            return arrays[tree[_ARRAY]]
+        return {key: _rebuilt(value, arrays) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_rebuilt(value, arrays) for value in tree]
+    return tree
+
+
+# ---------------------------------------------------------------------------- formats
+
+
+def _npz(arrays: Mapping[str, Any], tree: str) -> bytes:
+    """Return a zip file of .npy files whose comment, its very end, is the digest."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        text = np.frombuffer(tree.encode(), np.uint8)
+        for name, array in {**arrays, f"{_TREE}.json": text}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+        archive.comment = _BLANK.encode()
+    data = buffer.getvalue()[: -len(_BLANK)]
+    return data + hashlib.sha256(data).hexdigest().encode()
+
+
+def _from_npz(data: bytes) -> tuple[dict[str, Any], str]:
+    if hashlib.sha256(data[: -len(_BLANK)]).hexdigest().encode() != data[-len(_BLANK) :]:
+        raise ValueError("its digest is not that of its content")
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return arrays, arrays.pop(f"{_TREE}.json").tobytes().decode()
+
+
+def _safetensors(arrays: Mapping[str, Any], tree: str) -> bytes:
+    """Return a safetensors file; its digest, in the metadata, is of the file with zeros there."""
+    note = json.dumps({_DIGEST: _BLANK, "tree": tree})
+    data: bytes = _library().save(dict(arrays), {_TREE: note})
+    return data.replace(_field(_BLANK), _field(hashlib.sha256(data).hexdigest()), 1)
+
+
+def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
+    library = _library()
+    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    # Both words, for damage to one of them must not make the file another program's.
+    if _TREE.encode() not in header and _DIGEST.encode() not in header:
+        return library.load(data), None
+    note = json.loads(json.loads(header)["__metadata__"][_TREE])
+    blank = data.replace(_field(note[_DIGEST]), _field(_BLANK), 1)
+    if len(note[_DIGEST]) != 64 or hashlib.sha256(blank).hexdigest() != note[_DIGEST]:
+        raise ValueError("its digest is not that of its content")
+    return library.load(data), note["tree"]
+
+
+def _field(digest: str) -> bytes:
+    return f'{_DIGEST}\\": \\"{digest}'.encode()
+
+
+def _library() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(
+            "ag.save and ag.load of .safetensors need the package safetensors: "
+            "pip install autograd_lite[safetensors]"
+        ) from error
+    return safetensors.numpy
+
+
+def _format(path: Path) -> tuple[Any, Any]:
+    """Return the functions that encode and decode a file of this ending."""
+    formats = {".npz": (_npz, _from_npz), ".safetensors": (_safetensors, _from_safetensors)}
+    if path.suffix not in formats:
+        raise ValueError(f"ag.save and ag.load: {path.name} must end in .npz or .safetensors")
+    return formats[path.suffix]

@@ -1,0 +1,208 @@
+"""Mini-batches of arrays or sequences, in an order that can be resumed anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.nn.init import generator
+
+
+class Batches:
+    """Mini-batches of one or several arrays or sequences of equal length.
+
+    Each loop over it is one epoch. The order of epoch number e depends on a seed and e alone, so
+    that ``(seed, epoch, position)`` is all it takes to resume.
+
+    Parameters
+    ----------
+    *arrays : array_like, or sequence
+        Indexed along their first axis. A sequence whose items are tuples ``(x, y)`` gives batches
+        ``(x, y)`` too, of stacked items.
+    batch_size : int
+        The number of items in each batch, but perhaps the last.
+    shuffle : bool
+        Whether the items come in a new random order each epoch.
+    drop_last : bool
+        Whether to leave out a last batch that is not full.
+    rng : numpy.random.Generator, optional
+        Draws the seed of the orders; needed to shuffle.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there is nothing to give out.
+
+    Examples
+    --------
+    >>> x, y = np.arange(5.0), np.arange(5)
+    >>> data = ag.data.Batches(x, y, batch_size=2, rng=np.random.default_rng(1))
+    >>> for xs, ys in data:
+    ...     print(xs, ys)
+    [3. 0.] [3 0]
+    [2. 1.] [2 1]
+    [4.] [4]
+    """
+
+    def __init__(
+        self,
+        *arrays: Any,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if not arrays:
+            raise TypeError("Batches: expected at least one array or sequence")
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
+            raise TypeError(f"Batches: batch_size must be an integer, got {batch_size!r}")
+        if batch_size < 1:
+            raise ValueError(f"Batches: batch_size must be at least 1, got {batch_size}")
+        self.arrays = [a if hasattr(a, "__getitem__") else np.asarray(a) for a in arrays]
+        lengths = [len(a) for a in self.arrays]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"Batches: the lengths differ: {', '.join(map(str, lengths))}")
+        if not lengths[0] or (drop_last and lengths[0] < batch_size):
+            raise ValueError(f"Batches: {lengths[0]} items make no batch of {batch_size}")
+        self.length = lengths[0]
+        self.batch_size = int(batch_size)
+        self.drop_last = drop_last
+        self.seed = None
+        if shuffle:
+            self.seed = int(generator("Batches (to shuffle)", rng).integers(2**63))
+        self.epoch = 0
+        self.position = 0  # batches handed out in this epoch
+        self._resumed = False
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.length, self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._resumed:
+            self.position = 0
+        self._resumed = False
+        order = None
+        if self.seed is not None:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
+        while self.position < len(self):
+            place = slice(self.position * self.batch_size, (self.position + 1) * self.batch_size)
+            self.position += 1
+            picked = place if order is None else order[place]
+            batch = tuple(_items(a, picked) for a in self.arrays)
+            yield batch[0] if len(batch) == 1 else batch
+        self.epoch += 1
+        self.position = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position: the next batch is the one that would come now."""
+        return {
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "position": self.position,
+            "length": self.length,
+            "batch_size": self.batch_size,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a position; the next loop goes on from there to the end of that epoch.
+
+        Raises
+        ------
+        ValueError
+            If it is the position in data of another length or batch size.
+        """
+        for name in ("length", "batch_size"):
+            if state[name] != getattr(self, name):
+                raise ValueError(
+                    f"Batches.load_state_dict: the state was saved with {name}={state[name]}, "
+                    f"but here it is {getattr(self, name)}"
+                )
+        self.seed = state["seed"]
+        self.epoch = state["epoch"]
+        self.position = state["position"]
+        self._resumed = True
+
+
+def _items(source: Any, picked: Any) -> Any:
+    """Return some items of an array, or those of a sequence stacked into arrays."""
+    if hasattr(source, "shape"):
+        return source[picked]
+    if isinstance(picked, slice):
+        items = [source[i] for i in range(*picked.indices(len(source)))]
+    else:
+        items = [source[int(i)] for i in picked]
+    if isinstance(items[0], tuple):
+        return tuple(
+            np.stack([np.asarray(item[k]) for item in items]) for k in range(len(items[0]))
+        )
+    return np.stack([np.asarray(item) for item in items])
+
+
+def train_test_split(
+    *arrays: Any,
+    test_size: float,
+    rng: np.random.Generator,
+    stratify: Any = None,
+) -> list[Any]:
+    """Return each array as two: a part to train with and a random part to test with.
+
+    Parameters
+    ----------
+    *arrays : array_like
+        Of equal length.
+    test_size : float or int
+        The share of the test part, or its number of items.
+    rng : numpy.random.Generator
+        Draws the test part.
+    stratify : array_like, optional
+        Labels; each keeps its share in both parts as well as whole items allow.
+
+    Returns
+    -------
+    list
+        ``[a_train, a_test, b_train, b_test, ...]``
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> train, test = ag.data.train_test_split(np.arange(6), test_size=2, rng=rng)
+    >>> train, test
+    (array([0, 1, 4, 5]), array([2, 3]))
+    """
+    generator("train_test_split", rng)
+    sources = [np.asarray(a) for a in arrays]
+    if not sources or len({len(a) for a in sources}) > 1:
+        raise ValueError(
+            f"train_test_split: expected arrays of one length, got {[len(a) for a in sources]}"
+        )
+    n = len(sources[0])
+    k = test_size if isinstance(test_size, int) else math.ceil(test_size * n)
+    if isinstance(test_size, bool) or not 0 < k < n:
+        raise ValueError(
+            f"train_test_split: test_size={test_size} of {n} items leaves a part empty"
+        )
+    test = np.zeros(n, bool)
+    if stratify is None:
+        test[rng.permutation(n)[:k]] = True
+    else:
+        test[_stratified(np.asarray(stratify), n, k, rng)] = True
+    return [part for a in sources for part in (a[~test], a[test])]
+
+
+def _stratified(labels: Any, n: int, k: int, rng: np.random.Generator) -> Sequence[int]:
+    """Return k places among n, each label's number in proportion (largest remainders first)."""
+    if labels.shape != (n,):
+        raise ValueError(f"train_test_split: stratify needs shape ({n},), got {labels.shape}")
+    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    exact = counts * k / n
+    quota = np.floor(exact).astype(int)
+    most = np.argsort(quota - exact, kind="stable")
+    quota[most[: k - quota.sum()]] += 1
+    chosen: list[int] = []
+    for label, number in enumerate(quota):
+        chosen.extend(rng.permutation(np.flatnonzero(inverse == label))[:number])
+    return chosen

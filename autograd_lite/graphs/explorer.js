@@ -1,0 +1,406 @@
+"use strict";
+// Steps through a recorded computation and its backpropagation. All numbers come from the data in
+// the page; nothing is differentiated or laid out here. Names reach the page as text only.
+const page = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+let active = 0, position = 0, chosen = null, timer = 0, scale = [];
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "onclick") element.addEventListener("click", value);
+    else element.setAttribute(key, value);
+  }
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+// ---------------------------------------------------------------- what the graphs are
+
+const graphs = page.graphs.map((data, g) => {
+  const view = $(`view${g}`), svg = view.querySelector("svg.graph");
+  const find = (id) => svg.querySelector(`[id="g${g}-${id}"]`);
+  const drawn = data.nodes.map((n) => (data.drawn[n.id] || []).map(find).filter(Boolean));
+  const edges = data.edges.map((_, i) => find(`e${i}`));
+  const forward = data.nodes.filter((n) => n.op).map((n) => n.id);
+  const incoming = data.nodes.map(() => []), outgoing = data.nodes.map(() => []);
+  data.edges.forEach((e, i) => { incoming[e.to].push(i); outgoing[e.from].push(i); });
+  // When each gradient is complete: after the last of its contributions.
+  const done = data.nodes.map(() => Infinity);
+  done[data.output] = forward.length + 1;
+  data.backward.forEach((s, k) => s.contrib.forEach((c) => { done[c.to] = forward.length + k + 1; }));
+  const born = data.nodes.map(() => 0);
+  forward.forEach((id, k) => { born[id] = k + 1; });
+  data.nodes.forEach((n) => drawn[n.id].forEach((element) => {
+    // The gradient is what stands last in a box: from the word on, everything is of it.
+    const word = [...element.querySelectorAll("text")].find((text) => /^grad\b/.test(text.textContent));
+    for (let part = word; part; part = part.nextElementSibling) part.classList.add("of-gradient");
+    element.setAttribute("tabindex", "0");
+    element.setAttribute("role", "button");
+    element.setAttribute("aria-label", `${n.label}: ${n.op || n.kind}, shape ${shape(n.shape)}`);
+    element.addEventListener("click", () => { activate(g); choose(n.id); });
+    element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") { activate(g); choose(n.id); event.preventDefault(); }
+    });
+  }));
+  view.addEventListener("click", () => activate(g));
+  const size = svg.viewBox.baseVal;
+  scale[g] = 1;
+  return { data, view, svg, size, drawn, edges, forward, incoming, outgoing, done, born,
+           steps: forward.length + data.backward.length };
+});
+
+// ---------------------------------------------------------------- numbers
+
+function shape(s) {
+  if (s.length && Array.isArray(s[0])) return s.map(shape).join(" and ");
+  return s.length === 0 ? "scalar" : `(${s.join(", ")}${s.length === 1 ? "," : ""})`;
+}
+
+function bytes(n) {
+  for (const unit of ["B", "KiB", "MiB"]) {
+    if (n < 1024) return `${unit === "B" ? n : n.toFixed(1)} ${unit}`;
+    n /= 1024;
+  }
+  return `${n.toFixed(1)} GiB`;
+}
+
+function short(x) {
+  if (typeof x !== "number") return x;
+  return x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential().replace("e-", "e−") : String(x);
+}
+
+// A small array as numbers, a larger one as a heat map, one that is not all here with a histogram.
+function figure(summary, what) {
+  if (!summary) return make("p", { class: "muted" }, what === "value"
+    ? "The value was not kept: compute it under ag.recording()." : "Not computed.");
+  const { shape: dims, data, whole } = summary.preview, box = make("div", { class: `figure ${what}` });
+  // A vector, of one row or column, is wrapped.
+  const wide = dims.length ? dims[dims.length - 1] : 1;
+  const columns = wide === data.length || wide === 1 ? Math.min(data.length, data.length <= 6 ? 6 : 25) : wide;
+  if (data.length === 1) {
+    box.append(make("p", { class: "mono" }, short(data[0])));
+  } else if (data.length) {
+    const most = Math.max(...data.map((x) => typeof x === "number" ? Math.abs(x) : 0)) || 1;
+    const rows = Math.ceil(data.length / columns), numbers = columns <= 6 && rows <= 8;
+    const grid = make("div", { class: numbers ? "grid numbers" : "grid", role: "img",
+      "aria-label": numbers ? `${what}: ${data.join(", ")}` : `heat map of the ${what}, ${rows} by ${columns}` });
+    grid.style.gridTemplateColumns = numbers ? `repeat(${columns}, auto)` : `repeat(${columns}, minmax(3px, 14px))`;
+    for (const x of data) {
+      const cell = make("span", { title: short(x) }, numbers ? short(x) : "");
+      const share = typeof x === "number" ? Math.round(Math.abs(x) / most * (numbers ? 45 : 100)) : 100;
+      const colour = typeof x !== "number" ? "#b0005a" : x < 0 ? "var(--minus)" : "var(--plus)";
+      cell.style.background = `color-mix(in srgb, ${colour} ${share}%, var(--paper))`;
+      grid.append(cell);
+    }
+    box.append(grid);
+    if (!whole) box.append(make("p", { class: "muted" }, "Its first rows and columns."));
+  }
+  if (summary.hist && data.length > 48) {
+    const top = Math.max(...summary.hist.counts);
+    const bars = make("div", { class: "hist", role: "img", "aria-label": `histogram: ${summary.hist.counts.join(", ")}` });
+    for (const count of summary.hist.counts) {
+      const bar = make("span", { title: count });
+      bar.style.height = `${100 * count / top}%`;
+      bars.append(bar);
+    }
+    box.append(bars, make("div", { class: "ends" }, make("span", {}, short(summary.hist.low)), make("span", {}, short(summary.hist.high))));
+  }
+  if (data.length > 1) {
+    const s = summary.stats, bad = [];
+    if (s.zeros) bad.push(`${s.zeros} zero`);
+    if (s.nans) bad.push(`${s.nans} nan`);
+    if (s.infs) bad.push(`${s.infs} inf`);
+    box.append(make("p", { class: "muted" }, `${short(s.min)} to ${short(s.max)}, mean ${short(s.mean)}, norm ${short(s.norm)}${bad.length ? ", " + bad.join(", ") : ""}`));
+  }
+  return box;
+}
+
+// In predict mode a gradient shows when it has been asked for; a single number can be guessed first.
+function gradientFigure(summary, id) {
+  if (!$("predict").checked || !summary) return figure(summary, "gradient");
+  const holder = make("div", { class: "hidden-gradient" });
+  const reveal = () => holder.replaceChildren(figure(summary, "gradient"));
+  const show = make("button", { onclick: reveal }, "Show it");
+  if (summary.preview.data.length !== 1) { holder.append(show); return holder; }
+  const answer = make("input", { type: "text", size: "8", inputmode: "decimal", "aria-label": "Your answer" });
+  const verdict = make("span", { role: "status" });
+  const check = () => {
+    const truth = summary.preview.data[0], guess = Number(answer.value);
+    const right = answer.value.trim() !== "" && Math.abs(guess - truth) <= 0.005 * Math.max(Math.abs(truth), 0.01);
+    verdict.textContent = right ? " Right." : " Not that.";
+    verdict.className = right ? "good" : "muted";
+    if (right) { reveal(); holder.append(verdict); }
+  };
+  answer.addEventListener("keydown", (event) => { if (event.key === "Enter") check(); });
+  holder.append(answer, " ", make("button", { onclick: check }, "Check"), " ", show, verdict);
+  return holder;
+}
+
+// ---------------------------------------------------------------- the current step
+
+function render() {
+  const graph = graphs[active], { data, forward } = graph;
+  const backwardStep = position > forward.length ? data.backward[position - forward.length - 1] : null;
+  const current = position === 0 ? null : backwardStep ? backwardStep.node : forward[position - 1];
+  const goals = new Set(backwardStep ? backwardStep.contrib.map((c) => c.to) : []);
+  const lit = new Set();  // a folded box is lit when one of its operations is
+  data.nodes.forEach((n) => {
+    const ready = graph.born[n.id] <= position && (n.op || position > 0 || n.kind !== "result");
+    const known = graph.done[n.id] <= position && !$("predict").checked;
+    for (const element of graph.drawn[n.id]) {
+      if (!lit.has(element)) element.classList.remove("now", "goal", "todo");
+      if (!ready && !lit.has(element)) element.classList.add("todo");
+      if (ready) { element.classList.remove("todo"); lit.add(element); }
+      if (n.id === current) { element.classList.add("now"); lit.add(element); }
+      else if (goals.has(n.id)) { element.classList.add("goal"); lit.add(element); }
+      for (const part of element.querySelectorAll(".of-gradient")) part.classList.toggle("unknown", !known);
+    }
+  });
+  graph.edges.forEach((element, i) => {
+    if (!element) return;
+    const edge = data.edges[i];
+    element.classList.toggle("flow", Boolean(backwardStep) && edge.to === current && edge.tracked);
+    element.classList.toggle("feed", !backwardStep && edge.to === current);
+    element.classList.toggle("todo", graph.born[edge.to] > position);
+  });
+  $("slider").max = graph.steps;
+  $("slider").value = position;
+  const where = position === 0 ? "Start" : backwardStep
+    ? `Backward ${position - forward.length} of ${data.backward.length}: ${data.nodes[current].label}`
+    : `Forward ${position} of ${forward.length}: ${data.nodes[current].label}`;
+  $("where").textContent = where;
+  $("slider").setAttribute("aria-valuetext", where);
+  $("step").replaceChildren(...(position === 0 ? start(data) : backwardStep ? backward(graph, backwardStep) : forwardStep(graph, current)));
+  if (chosen !== null) inspect(); else $("node").hidden = true;
+  if (current !== null && graph.drawn[current][0]) bring(graph.drawn[current][0]);
+  history.replaceState(null, "", `#${active}.${position}`);
+}
+
+// Scroll the graph so that an element is in view, and nothing else.
+function bring(element) {
+  const box = element.closest(".scroll"), a = element.getBoundingClientRect(), b = box.getBoundingClientRect();
+  const dx = a.left < b.left ? a.left - b.left - 40 : a.right > b.right ? a.right - b.right + 40 : 0;
+  const dy = a.top < b.top ? a.top - b.top - 40 : a.bottom > b.bottom ? a.bottom - b.bottom + 40 : 0;
+  if (dx || dy) box.scrollBy({ left: dx, top: dy, behavior: still ? "auto" : "smooth" });
+}
+
+function start(data) {
+  return [make("h2", {}, "The tape"),
+    make("p", {}, `${data.caption}.`),
+    make("p", {}, "Step with ", make("code", {}, "→"), " and ", make("code", {}, "←"), ", play with ", make("code", {}, "space"),
+      ": first forward, in the order of computation, then backward. Click a box for its numbers; ",
+      make("code", {}, "/"), " finds, ", make("code", {}, "f"), " fits the graph to the window.")];
+}
+
+function forwardStep(graph, id) {
+  const node = graph.data.nodes[id];
+  return [make("p", { class: "muted" }, `Forward, ${position} of ${graph.forward.length}`),
+    make("h2", { class: "mono" }, node.text),
+    make("h3", {}, "Value"), figure(node.value, "value"),
+    make("h3", {}, "Kept for backward"),
+    make("p", {}, node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing"),
+    ...insight(node)];
+}
+
+function backward(graph, step) {
+  const { data, forward } = graph, node = data.nodes[step.node];
+  const parts = step.contrib.map((c) => {
+    const target = data.nodes[c.to], [n, of] = c.n_of_m;
+    const notes = [];
+    if (c.summed_axes.length) notes.push(`summed over ${c.summed_axes.length === 1 ? "axis" : "axes"} ${c.summed_axes.join(", ")}, which broadcasting had repeated: ${shape(c.before)} → ${shape(target.shape)}`);
+    if (of > 1) notes.push(`${ordinal(n)} of ${of} contributions${n === of ? ": now they are added up" : ""}`);
+    return make("div", { class: "card" },
+      make("p", {}, "to ", link(target.id), ": ", make("code", {}, c.rule), c.where ? ` where ${c.where}` : ""),
+      gradientFigure(c.value, c.to), ...notes.map((t) => make("p", { class: "note-line" }, t)));
+  });
+  return [make("p", { class: "muted" }, `Backward, ${position - forward.length} of ${data.backward.length}`),
+    make("h2", { class: "mono" }, node.text),
+    make("h3", { class: "gradient" }, `g, the gradient of ${data.nodes[data.output].label} in ${node.label}`),
+    make("div", { id: "upstream" }, gradientFigure(node.grad, node.id)),
+    ...insight(node),
+    make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...parts];
+}
+
+function insight(node) {
+  if (!node.insight) return [];
+  return [make("h3", {}, "One fused node"), make("p", {}, make("code", {}, node.insight.text)),
+    ...Object.entries(node.insight.arrays).flatMap(([name, array]) => [make("p", { class: "mono" }, name), figure(array, "value")])];
+}
+
+function ordinal(n) {
+  const last = n % 100 > 10 && n % 100 < 14 ? 0 : n % 10;
+  return n + (["th", "st", "nd", "rd"][last] || "th");
+}
+
+function link(id) {
+  return make("button", { class: "link", onclick: () => choose(id) }, graphs[active].data.nodes[id].label);
+}
+
+// ---------------------------------------------------------------- the chosen node
+
+function choose(id) {
+  chosen = id;
+  for (const graph of graphs) graph.svg.querySelectorAll(".chosen").forEach((e) => e.classList.remove("chosen"));
+  for (const element of graphs[active].drawn[id]) element.classList.add("chosen");
+  inspect();
+}
+
+function inspect() {
+  const graph = graphs[active], node = graph.data.nodes[chosen];
+  const row = (key, ...value) => make("tr", {}, make("th", { scope: "row" }, key), make("td", {}, ...value));
+  const list = (ids) => ids.flatMap((id, i) => i ? [", ", link(id)] : [link(id)]);
+  const parents = graph.incoming[chosen].map((i) => graph.data.edges[i].from);
+  const children = graph.outgoing[chosen].map((i) => graph.data.edges[i].to);
+  const complete = graph.done[chosen] <= position;
+  $("node").replaceChildren(
+    make("p", { class: "muted" }, `The chosen node: ${node.fused ? "a fused operation" : node.kind}`),
+    make("h2", { class: "mono" }, node.text || node.label),
+    make("table", {},
+      row("shape", `${shape(node.shape)} ${node.dtype}, ${bytes(node.bytes)}`),
+      node.scope ? row("module", node.scope) : null,
+      node.src ? row("line", node.src) : null,
+      node.op ? row("keeps", node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing") : null,
+      ...node.rules.map((r) => row(`rule, ${r.arg}`, make("code", {}, r.rule))),
+      parents.length ? row("from", ...list(parents)) : null,
+      children.length ? row("used by", ...list(children)) : null,
+      node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null),
+    make("h3", {}, "Value"), figure(node.value, "value"),
+    ...(node.kind === "constant" ? [] : [make("h3", { class: "gradient" }, "Gradient"),
+      make("div", { id: "gradient" }, complete || !node.grad ? gradientFigure(node.grad, chosen)
+        : make("p", { class: "muted" }, "Not reached yet. ", make("button", { class: "link", onclick: () => go(graph.done[chosen]) }, "Go there")))]));
+  $("node").hidden = false;
+}
+
+// ---------------------------------------------------------------- controls
+
+function go(to) {
+  position = Math.min(Math.max(to, 0), graphs[active].steps);
+  if (position === graphs[active].steps) stop();
+  render();
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = 0;
+  $("play").textContent = "▶ play";
+  $("play").setAttribute("aria-label", "Play");
+}
+
+function play() {
+  if (timer) { stop(); return; }
+  if (position === graphs[active].steps) position = 0;
+  $("play").textContent = "❚❚ pause";
+  $("play").setAttribute("aria-label", "Pause");
+  timer = setInterval(() => go(position + 1), 900);
+  go(position + 1);
+}
+
+function activate(g) {
+  if (g === active) return;
+  active = g;
+  chosen = null;
+  position = Math.min(position, graphs[g].steps);
+  graphs.forEach((graph, i) => graph.view.classList.toggle("active", i === g));
+  $("caption").textContent = graphs.length > 1 ? "" : graphs[g].data.caption;
+  paint();
+  render();
+}
+
+function zoom(g, factor) {
+  scale[g] = Math.min(Math.max(factor, 0.1), 4);
+  const { svg, size } = graphs[g];
+  svg.setAttribute("width", size.width * scale[g]);
+  svg.setAttribute("height", size.height * scale[g]);
+}
+
+// Fit to the window, but not below what can be read.
+function fit() {
+  graphs.forEach(({ view, size }, g) => {
+    const box = view.querySelector(".scroll");
+    zoom(g, Math.min(Math.max(Math.min((box.clientWidth - 24) / size.width, (box.clientHeight - 24) / size.height), 0.55), 1.7));
+  });
+}
+
+function paint() {
+  const by = $("colour").value;
+  let low = Infinity, high = -Infinity;
+  const amount = (n) => {
+    if (by === "bytes") return n.op ? n.kept_bytes : n.kind === "leaf" ? n.bytes : null;
+    const norm = n.grad && n.grad.stats.norm;
+    return typeof norm === "number" && norm > 0 ? Math.log10(norm) : null;
+  };
+  const all = graphs.flatMap((graph) => graph.data.nodes.map(amount)).filter((x) => x !== null);
+  if (all.length) { low = Math.min(...all); high = Math.max(...all); }
+  $("key").hidden = by === "kind";
+  $("low").textContent = by === "bytes" ? bytes(low) : Number((10 ** low).toPrecision(2));
+  $("high").textContent = by === "bytes" ? bytes(high) : Number((10 ** high).toPrecision(2));
+  for (const graph of graphs) for (const n of graph.data.nodes) for (const element of graph.drawn[n.id]) {
+    const body = element.querySelector("polygon, path"), x = by === "kind" ? undefined : amount(n);
+    if (x === undefined) body.style.fill = "";
+    else body.style.fill = x === null ? "var(--paper)" : `color-mix(in srgb, var(--plus) ${Math.round(8 + 52 * (high > low ? (x - low) / (high - low) : 1))}%, var(--paper))`;
+  }
+}
+
+function find() {
+  const wanted = $("find").value.trim().toLowerCase();
+  let first = null;
+  for (const graph of graphs) for (const n of graph.data.nodes) {
+    const hit = wanted !== "" && `${n.label} ${n.op} ${n.scope}`.toLowerCase().includes(wanted);
+    for (const element of graph.drawn[n.id]) {
+      element.classList.toggle("found", hit);
+      if (hit && !first && graph === graphs[active]) first = [n.id, element];
+    }
+  }
+  return first;
+}
+
+function compare() {
+  if (!page.comparison) return;
+  const { columns, rows, sentence } = page.comparison, table = make("table", { class: "wide" });
+  table.append(make("tr", {}, make("td"), ...columns.map((c) => make("th", { scope: "col" }, c))));
+  for (const [key, ...cells] of rows) table.append(make("tr", {}, make("th", { scope: "row" }, key), ...cells.map((c) => make("td", {}, c))));
+  $("comparison").append(make("h2", {}, "Side by side"), table, make("p", {}, sentence));
+  $("comparison").hidden = false;
+}
+
+document.addEventListener("keydown", (event) => {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range" && event.target.type !== "checkbox";
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  const actions = {
+    ArrowRight: () => go(position + 1), ArrowLeft: () => go(position - 1), Home: () => go(0),
+    End: () => go(graphs[active].steps), "/": () => $("find").focus(), f: fit,
+    "+": () => zoom(active, scale[active] * 1.25), "-": () => zoom(active, scale[active] / 1.25),
+    " ": play,
+  };
+  if (event.key === " " && /^(BUTTON|INPUT)$/.test(event.target.tagName)) return;
+  if (actions[event.key]) { actions[event.key](); event.preventDefault(); }
+});
+$("first").addEventListener("click", () => go(0));
+$("back").addEventListener("click", () => go(position - 1));
+$("next").addEventListener("click", () => go(position + 1));
+$("last").addEventListener("click", () => go(graphs[active].steps));
+$("play").addEventListener("click", play);
+$("slider").addEventListener("input", () => go(Number($("slider").value)));
+$("predict").addEventListener("change", render);
+$("colour").addEventListener("change", paint);
+$("in").addEventListener("click", () => zoom(active, scale[active] * 1.25));
+$("out").addEventListener("click", () => zoom(active, scale[active] / 1.25));
+$("fit").addEventListener("click", fit);
+$("find").addEventListener("input", find);
+$("find").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") { $("find").value = ""; find(); $("find").blur(); }
+  const first = event.key === "Enter" && find();
+  if (first) { choose(first[0]); bring(first[1]); }
+});
+addEventListener("resize", fit);
+
+if (graphs.length > 1) $("views").classList.add("views");
+graphs[0].view.classList.add("active");
+$("caption").textContent = graphs.length > 1 ? "" : graphs[0].data.caption;
+compare();
+fit();
+const [g0, p0] = location.hash.slice(1).split(".").map(Number);
+if (graphs[g0] && p0 >= 0) { activate(g0); position = Math.min(p0, graphs[g0].steps); }
+render();

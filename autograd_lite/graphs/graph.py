@@ -1,0 +1,311 @@
+"""The graph of a tensor: what it is made of, to look at, save, and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from autograd_lite.graphs import drawing, folding, page, text
+from autograd_lite.graphs.model import (
+    Builder,
+    Edge,
+    GraphNode,
+    Step,
+    backward_steps,
+    named_values,
+)
+from autograd_lite.graphs.summary import Summary, size_text
+from autograd_lite.tape import Node
+from autograd_lite.tensor import Tensor
+
+VERSION = 1  # of the JSON
+
+
+class Graph:
+    """The computation graph of a tensor; made by :func:`graph`.
+
+    Attributes
+    ----------
+    nodes : list of GraphNode
+        Leaves, constants and operations, each after what it is computed from; the result last.
+    edges : list of Edge
+        The arguments of the operations.
+    steps : list of Step
+        The steps of backpropagation, if gradients were asked for.
+    note : str
+        What is left out of the picture, and how to see it; may be empty.
+    """
+
+    def __init__(
+        self,
+        output: Tensor,
+        names: Any,
+        grads: Any,
+        depth: int | None,
+        max_nodes: int,
+        direction: str,
+    ) -> None:
+        self._tensor = output
+        self._names = list(named_values(names))
+        self._max_nodes = max_nodes
+        builder = Builder(output, self._names)
+        self.nodes: list[GraphNode] = builder.nodes
+        self.edges: list[Edge] = builder.edges
+        self.output: GraphNode = self.nodes[-1]
+        self.direction = direction
+        self.depth = depth
+        self.steps: list[Step] = []
+        self.leaf_gradients: dict[Node, Any] = {}
+        self._of = builder.of
+        if grads is not None and grads is not False:
+            self.steps, self.leaf_gradients = backward_steps(builder, output, grads)
+        self.boxes, self.note = folding.boxes(self.nodes, self.edges, depth, max_nodes)
+        self.place = {edge: i for i, edge in enumerate(self.edges)}
+        self.uses: dict[int, list[Edge]] = {}
+        for box in self.boxes:
+            for edge in box.arguments:
+                self.uses.setdefault(edge.source, []).append(edge)
+
+    @property
+    def operations(self) -> list[GraphNode]:
+        """The nodes that a function computed."""
+        return [node for node in self.nodes if node.is_operation]
+
+    @property
+    def kept_bytes(self) -> int:
+        """How many bytes the rules hold for backward, an array that two hold counted twice."""
+        return sum(node.kept_bytes for node in self.nodes)
+
+    @property
+    def caption(self) -> str:
+        """The graph in a few words."""
+        leaves = sum(node.kind == "leaf" for node in self.nodes)
+        count = len(self.operations)
+        return (
+            f"{count:,} operation{'s' * (count != 1)}, "
+            f"{leaves:,} {'leaf' if leaves == 1 else 'leaves'}, "
+            f"{size_text(self.kept_bytes)} kept for backward"
+        )
+
+    @cached_property
+    def with_gradients(self) -> Graph:
+        """The same graph with the gradient of every node."""
+        if self.steps:
+            return self
+        return Graph(self._tensor, self._names, True, self.depth, self._max_nodes, self.direction)
+
+    def label_of(self, node: Node) -> str:
+        """Return the label of a node of the tape."""
+        return self._of[node].label
+
+    def __repr__(self) -> str:
+        return f"<graph of {self.output.label}: {self.caption}>"
+
+    def to_dot(self) -> str:
+        """Return the picture in Graphviz's language."""
+        return drawing.to_dot(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the graph as what JSON can hold.
+
+        Returns
+        -------
+        dict
+            ``version``; ``nodes`` with id, kind, op, name, label, scope, shape, dtype, bytes, value
+            and grad (null, or stats, hist and preview), src, rules, options, kept, kept_bytes,
+            fused, born; ``edges`` with from, to, arg, shape, tracked; ``backward``, the steps in
+            order, with node, upstream_norm, and for each contribution: to, arg, rule, norm, value,
+            summed_axes, before, n_of_m.
+        """
+        return {
+            "version": VERSION,
+            "caption": self.caption,
+            "note": self.note,
+            "output": self.output.id,
+            "nodes": [_node_json(node) for node in self.nodes],
+            "edges": [
+                {
+                    "from": edge.source,
+                    "to": edge.target,
+                    "arg": edge.argument,
+                    "shape": list(edge.shape),
+                    "tracked": edge.tracked,
+                }
+                for edge in self.edges
+            ],
+            "backward": [_step_json(step) for step in self.steps],
+        }
+
+    def explain(self) -> str:
+        """Return backpropagation through the graph as text: each step, its rule and its numbers."""
+        return text.explain(self.with_gradients)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the graph to a file, whose ending says how.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.dot`` and ``.json`` always work; ``.svg``, and ``.html``, the page to step through
+            backpropagation with, need Graphviz or the extra ``svg``; ``.png`` and ``.pdf`` need
+            Graphviz.
+
+        Raises
+        ------
+        NoLayoutEngine
+            If the picture cannot be laid out here; nothing is written then.
+        ValueError
+            For another ending.
+        """
+        path = Path(path)
+        content = self._content(path)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def _content(self, path: Path) -> str | bytes:
+        kind = path.suffix.lower()
+        if kind == ".dot":
+            return self.to_dot()
+        if kind == ".json":
+            return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        if kind == ".svg":
+            return drawing.to_svg(self, path.name)
+        if kind == ".html":
+            return page.page([self], path.name)
+        if kind in (".png", ".pdf"):
+            return drawing.picture(self, kind[1:], path.name)
+        raise ValueError(
+            f"Graph.save: {path.name} must end in .dot, .json, .svg, .html, .png or .pdf"
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """Return what a notebook shows: the picture, or how to get one. Never raises."""
+        bundle = {"text/plain": object.__repr__(self)}
+        try:
+            bundle["text/plain"] = repr(self)
+            bundle["image/svg+xml"] = drawing.to_svg(self)
+        except Exception as error:
+            bundle["text/plain"] += f"\n{error}"
+        return bundle
+
+
+def _node_json(node: GraphNode) -> dict[str, Any]:
+    insight = None
+    if node.insight is not None:
+        sentence, arrays = node.insight
+        insight = {"text": sentence, "arrays": {k: _summary_json(s) for k, s in arrays.items()}}
+    return {
+        "id": node.id,
+        "kind": node.kind,
+        "op": node.function,
+        "name": node.name,
+        "label": node.label,
+        "scope": node.scope,
+        "shape": list(node.shape),
+        "dtype": node.dtype,
+        "bytes": node.nbytes,
+        "value": _summary_json(node.value),
+        "grad": _summary_json(node.gradient),
+        "src": None if node.origin is None else f"{node.origin[0]}:{node.origin[1]}",
+        "rules": [{"arg": argument, "rule": rule} for argument, rule in node.rules],
+        "options": node.options,
+        "kept": node.kept,
+        "kept_bytes": node.kept_bytes,
+        "fused": node.fused,
+        "insight": insight,
+        "born": node.born or None,
+    }
+
+
+def _summary_json(summary: Summary | None) -> dict[str, Any] | None:
+    return None if summary is None else summary.to_json()
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "node": step.node,
+        "upstream_norm": None
+        if step.upstream is None
+        else step.upstream.to_json()["stats"]["norm"],
+        "contrib": [
+            {
+                "to": part.target,
+                "arg": part.argument,
+                "rule": part.rule,
+                "norm": None if part.value is None else part.value.to_json()["stats"]["norm"],
+                "value": None if part.value is None else part.value.to_json(most=64),
+                "summed_axes": list(part.summed),
+                "before": list(part.before),
+                "n_of_m": [part.number, part.of],
+            }
+            for part in step.contributions
+        ],
+    }
+
+
+def graph(
+    output: Tensor,
+    *,
+    names: Mapping[str, Any] | Iterable[tuple[str, Any]] | Any = None,
+    grads: Any = None,
+    depth: int | None = None,
+    max_nodes: int = 500,
+    direction: Literal["LR", "TB", "RL", "BT"] = "LR",
+) -> Graph:
+    """Return the graph of what a tensor was computed from.
+
+    Parameters
+    ----------
+    output : Tensor
+        Usually a loss.
+    names : mapping, pairs or module, optional
+        Names for tensors and arrays beside their own: ``locals()``, ``model.named_parameters()`` or
+        the model itself.
+    grads : True or array_like, optional
+        Compute the gradient of every node, without touching any ``.grad``; an array is the
+        cotangent to start from. By default only the ``.grad`` of leaves is shown.
+    depth : int, optional
+        Levels of modules that are drawn open; what is deeper, and every block that is repeated at
+        least three times, is folded into one box. By default nothing is folded that fits.
+    max_nodes : int
+        How many boxes are drawn at most; of a larger graph repeated blocks are folded, then what is
+        farthest from the result is left out, and the picture says so.
+    direction : {"LR", "TB", "RL", "BT"}
+        Where the result is drawn: on the right, at the bottom, ...
+
+    Raises
+    ------
+    ValueError
+        If the tensor was not recorded.
+
+    Examples
+    --------
+    >>> x = ag.Tensor(2.0, requires_grad=True, name="x")
+    >>> g = ag.graph(x * x + 1.0)
+    >>> g
+    <graph of t2: 2 operations, 1 leaf, 16 B kept for backward>
+    >>> [(node.label, node.function) for node in g.nodes]
+    [('x', ''), ('t1', 'np.multiply'), ('1', ''), ('t2', 'np.add')]
+    """
+    if not isinstance(output, Tensor):
+        raise TypeError(f"ag.graph: expected a tensor, not {type(output).__name__}")
+    if direction not in ("LR", "TB", "RL", "BT"):
+        raise ValueError(f'ag.graph: direction must be "LR", "TB", "RL" or "BT", not {direction!r}')
+    if max_nodes < 2:
+        raise ValueError(f"ag.graph: max_nodes must be at least 2, not {max_nodes}")
+    return Graph(output, names, grads, depth, max_nodes, direction)
+
+
+def explain(output: Tensor, *, names: Any = None) -> str:
+    """Return backpropagation from a tensor as text, for reading along: see :meth:`Graph.explain`.
+
+    Examples
+    --------
+    >>> x = ag.Tensor(2.0, requires_grad=True, name="x")
+    >>> print(ag.explain(x * x))  # doctest: +ELLIPSIS
+    Backpropagation ...
+    """
+    return graph(output, names=names, grads=True).explain()

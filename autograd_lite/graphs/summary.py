@@ -1,0 +1,149 @@
+"""Arrays in few words: small ones whole, larger ones by range, mean, norm and a corner."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+WHOLE = 1024  # numbers up to which an array is held whole
+CORNER = 16  # rows and columns held of a larger one
+BINS = 20
+
+
+class Summary:
+    """What a graph shows of an array; it holds no more than 1,024 numbers of it.
+
+    Attributes
+    ----------
+    shape, dtype, nbytes
+        Those of the array.
+    array : array
+        A copy of the array, or of its first rows and columns where it is larger.
+    whole : bool
+        Whether ``array`` is all of it.
+    min, max, mean, std, norm : float
+        Of the finite elements; nan where there are none.
+    zeros, nans, infs : int
+        How many elements are 0, nan, and inf or -inf.
+    """
+
+    def __init__(self, array: Any) -> None:
+        array = np.asarray(array)
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype = str(array.dtype)
+        self.nbytes: int = array.nbytes
+        self.whole = array.size <= WHOLE
+        if self.whole:
+            self.array = array.copy()
+        else:
+            self._statistics = _statistics(array)
+            first = array.reshape(-1, array.shape[-1])
+            self.array = first[:CORNER, :CORNER].copy()
+
+    @cached_property
+    def _statistics(self) -> dict[str, Any]:
+        return _statistics(self.array)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs", "histogram"):
+            return self._statistics[name]
+        raise AttributeError(f"a summary has no {name}")
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether no element is nan or inf."""
+        if self.whole and self.array.dtype.kind == "f":
+            return bool(np.isfinite(self.array).all())
+        return not (self.nans or self.infs)
+
+    def __str__(self) -> str:
+        """Return the elements where they are at most 8, else range, mean and norm."""
+        if self.whole and self.array.size <= 8:
+            return nested(self.array)
+        text = f"{number(self.min)} to {number(self.max)}, mean {number(self.mean)}"
+        bad = [f"{n:,} {what}" for n, what in ((self.nans, "nan"), (self.infs, "inf")) if n]
+        return ", ".join([text, f"norm {number(self.norm)}", *bad])
+
+    def lines(self) -> list[str]:
+        """Return the elements of a short array on one line, else range and norm on two."""
+        if self.whole and self.array.ndim < 2 and self.array.size <= 6:
+            return [nested(self.array)]
+        bad = [f"{n:,} {what}" for n, what in ((self.nans, "nan"), (self.infs, "inf")) if n]
+        found = [f"{number(self.min)} … {number(self.max)}", f"norm {number(self.norm)}"]
+        return found + ([", ".join(bad)] if bad else [])
+
+    def to_json(self, most: int = WHOLE) -> dict[str, Any]:
+        """Return the summary as JSON has it: 4 significant digits, nan and inf as strings.
+
+        Of an array of more than ``most`` elements, its first rows and columns.
+        """
+        array, whole = self.array, self.whole
+        if array.size > most:
+            array, whole = array.reshape(-1, array.shape[-1])[:CORNER, :CORNER], False
+        numbers = [plain(x) for x in array.reshape(-1).tolist()]
+        keys = ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs")
+        return {
+            "stats": {key: plain(self._statistics[key]) for key in keys},
+            "hist": self.histogram,
+            "preview": {"shape": list(array.shape), "data": numbers, "whole": whole},
+        }
+
+
+def _statistics(array: Any) -> dict[str, Any]:
+    numeric = array.astype(np.float64) if array.dtype.kind in "fiub" else np.zeros(0)
+    finite = numeric[np.isfinite(numeric)]
+    with np.errstate(all="ignore"):
+        found: dict[str, Any] = dict.fromkeys(("min", "max", "mean", "std"), math.nan)
+        if finite.size:
+            found = {key: float(getattr(finite, key)()) for key in found}
+        scale = float(np.abs(finite).max(initial=0))  # so that no square overflows
+        root = float(np.sqrt(np.sum((finite / scale) ** 2))) if scale else 0.0
+    found["norm"] = scale * root
+    found["zeros"] = int(np.sum(numeric == 0))
+    found["nans"] = int(np.isnan(numeric).sum())
+    found["infs"] = int(np.isinf(numeric).sum())
+    low, high = found["min"], found["max"]
+    found["histogram"] = None
+    if finite.size > 1 and 0 < high - low < math.inf:
+        counts, _ = np.histogram(finite, BINS)
+        found["histogram"] = {"counts": counts.tolist(), "low": plain(low), "high": plain(high)}
+    return found
+
+
+def number(x: Any) -> str:
+    """Return a number with 4 significant digits."""
+    if isinstance(x, (bool, int, np.bool_, np.integer)):
+        return str(int(x))
+    return f"{float(x):.4g}"
+
+
+def plain(x: Any) -> Any:
+    """Return a number for JSON, which has neither nan nor inf."""
+    text = number(x)
+    return float(text) if math.isfinite(float(text)) else text
+
+
+def nested(array: Any) -> str:
+    """Return an array's elements as nested lists of 4 significant digits."""
+    if array.ndim == 0:
+        return number(array.item())
+    return "[" + ", ".join(nested(np.asarray(item)) for item in array) + "]"
+
+
+def shape_text(shape: Any) -> str:
+    """Return a shape as NumPy writes it, ``(3, 4)``; that of a single number is ``scalar``."""
+    if shape and isinstance(shape[0], tuple):
+        return " and ".join(map(shape_text, shape))
+    return str(tuple(shape)) if shape else "scalar"
+
+
+def size_text(nbytes: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in ("B", "KiB", "MiB"):
+        if nbytes < 1024:
+            return f"{nbytes:,.0f} {unit}" if unit == "B" else f"{nbytes:,.1f} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:,.1f} GiB"

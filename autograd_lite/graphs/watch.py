@@ -1,0 +1,265 @@
+"""What happens while user code runs, written down or watched: recording and find_nonfinite."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.graphs.source import rule_text
+from autograd_lite.graphs.summary import number
+from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
+from autograd_lite.tensor import bare, listening
+
+_NOT_THE_USERS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+
+
+def _caller() -> tuple[str, int]:
+    """Return the file and line, outside this package and NumPy, that is being run."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """Keep every value, and the file and line of each operation, so that graphs can show them.
+
+    By default rules keep what they read, and nodes the results of up to a kilobyte. What is
+    computed here takes the memory of all arguments and results for as long as its graph lives.
+
+    Examples
+    --------
+    >>> x = ag.Tensor(np.ones(1000), requires_grad=True)
+    >>> with ag.recording():
+    ...     total = np.sum(x + 1)
+    >>> ag.graph(total).nodes[2].value.mean
+    2.0
+    """
+
+    def keep(node: Node | None, _: Primitive, arguments: Sequence[Any], result: Any) -> None:
+        if node is not None:
+            node.value = result
+            node.arguments = arguments
+            node.origin = _caller()
+
+    with listening(keep):
+        yield
+
+
+class NonfiniteError(FloatingPointError):
+    """An operation, forward or backward, made nan or inf of finite numbers."""
+
+
+@contextmanager
+def find_nonfinite() -> Iterator[None]:
+    """Raise at the first operation whose result is nan or inf although what it is given is finite.
+
+    Watches what tensors compute here, forward, and all backward passes that are run here. In a
+    backward pass, what a branch not taken would make of an exactly zero cotangent does not count.
+
+    Raises
+    ------
+    NonfiniteError
+        Names the function, the user's file and line, the first such cell with its operands, and the
+        usual cure.
+
+    Examples
+    --------
+    >>> x = ag.Tensor([4.0, 0.0], requires_grad=True)
+    >>> with ag.find_nonfinite():  # doctest: +IGNORE_EXCEPTION_DETAIL
+    ...     np.sum(np.sqrt(x)).backward()
+    Traceback (most recent call last):
+    NonfiniteError: np.sqrt, backward: the cotangent of x is inf at [1], ...
+    """
+    watch = _Watch()
+    token = watching.set(watch)
+    try:
+        with listening(watch.forward):
+            yield
+    finally:
+        watching.reset(token)
+
+
+class _Watch:
+    """Looks at every result for one that is not finite."""
+
+    def __init__(self) -> None:
+        self.walking = False
+        self.found: str | None = None
+
+    def forward(
+        self, node: Node | None, primitive: Primitive, arguments: Sequence[Any], result: Any
+    ) -> None:
+        """Look at the result of a call."""
+        if node is not None:
+            node.origin = _caller()
+        if self.walking:  # what rules compute is looked at as a whole, by _step
+            return
+        bad = _first_bad(result)
+        if bad is None or not all(map(_is_finite, arguments)):
+            return
+        what, value, where, shape = bad
+        given = dict(zip(primitive.parameters, arguments))
+        path, line = _caller()
+        raise NonfiniteError(
+            f"{primitive.name}: the result is {value}{what}{_cell(where)}, "
+            f"from {_operands(given, where, shape, primitive)}; {path}, line {line}. "
+            f"{_cure(primitive, given)}"
+        )
+
+    def walk(self, before: After | None) -> After:
+        """Begin a backward pass, or begin it again."""
+        self.walking = True
+        self.found = None
+
+        def look(node: Node, k: int, g: Any, d: Any) -> Any:
+            if before is not None:
+                d = before(node, k, g, d)
+            if self.found is None and not isinstance(d, Outputs):
+                self._look(node, k, g, d)
+            return d
+
+        return look
+
+    def _look(self, node: Node, k: int, g: Any, d: Any) -> None:
+        plan = node.plan
+        assert plan is not None
+        before = bare(list(g) if isinstance(g, Outputs) else g)
+        share = fitted(d, node.parents[k], plan.primitive)
+        bad = _first_bad(bare(d)) or _first_bad(bare(share))
+        if bad is None or not _is_finite(before) or not all(map(_is_finite, node.saved)):
+            return
+        primitive, argnum = plan.primitive, plan.argnums[k]
+        what, value, where, shape = bad
+        given = {
+            source if isinstance(source, str) else primitive.parameters[source]: item
+            for source, item in zip(plan.sources, node.saved)
+            if source is not None
+        }
+        which = argnum if primitive.variadic is None else min(argnum, primitive.variadic)
+        origin = getattr(node, "origin", None)
+        place = f"{origin[0]}, line {origin[1]}" if origin else "computed outside find_nonfinite"
+        self.found = (
+            f"{primitive.name}, backward: the cotangent of {primitive.parameters[which]} is "
+            f"{value}{what}{_cell(where)}, from "
+            f"{_operands({'g': before, **given}, where, shape, primitive)}, by the rule "
+            f"{rule_text(primitive.rules[which])}; {place}. "
+            f"{_cure(primitive, given, backward=True)}"
+        )
+
+    def end(self) -> None:
+        """End the backward pass, and raise if it found something."""
+        self.walking = False
+        if self.found is not None:
+            raise NonfiniteError(self.found)
+
+
+def _is_finite(value: Any) -> bool:
+    return _first_bad(value) is None
+
+
+def _first_bad(value: Any) -> tuple[str, str, tuple[int, ...], tuple[int, ...]] | None:
+    """Return which of several arrays it is in, the value, the index, the shape; or None."""
+    if isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            bad = _first_bad(item)
+            if bad is not None:
+                return f" in result {i}", *bad[1:]
+        return None
+    if not isinstance(value, (float, np.ndarray, np.floating)):
+        return None
+    array = np.asarray(value)
+    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+        return None
+    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    return "", number(array[where]), where, array.shape
+
+
+def _cell(where: tuple[int, ...]) -> str:
+    return f" at {list(where)}" if where else ""
+
+
+def _operands(
+    given: dict[str, Any], where: tuple[int, ...], shape: tuple[int, ...], primitive: Primitive
+) -> str:
+    """Return the numbers that a cell comes from, or the ranges of the arrays where it is many."""
+    texts = []
+    for name, value in given.items():
+        if isinstance(value, (tuple, list)):
+            values = [v for v in value if isinstance(v, (np.ndarray, np.generic))]
+            texts += [f"{name}[{i}] {_range(v)}" for i, v in enumerate(values)]
+        elif isinstance(value, (int, float, np.ndarray, np.generic)) and value is not True:
+            array = np.asarray(value)
+            if array.ndim == 0:
+                texts.append(f"{name} = {number(array.item())}")
+            elif primitive.elementwise and np.broadcast_shapes(array.shape, shape) == shape:
+                texts.append(f"{name} = {number(np.broadcast_to(array, shape)[where])}")
+            else:
+                texts.append(f"{name} {_range(array)}")
+    return ", ".join(texts) or "finite numbers"
+
+
+def _range(array: Any) -> str:
+    array = np.asarray(array)
+    if not array.size or array.dtype.kind not in "fiub":
+        return f"of shape {array.shape}"
+    low, high = number(array.min()), number(array.max())
+    return f"of shape {array.shape} between {low} and {high}" if low != high else f"= {low}"
+
+
+def _cure(primitive: Primitive, given: dict[str, Any], backward: bool = False) -> str:
+    """Return what usually helps."""
+    name = primitive.name.rpartition(".")[2]
+    forward_cure, backward_cure = _CURES.get(name, ("", ""))
+    cure = backward_cure if backward else forward_cure
+    if not cure:
+        widths = [v.dtype.itemsize for v in given.values() if hasattr(v, "dtype")]
+        wider = " or a wider dtype" if widths and min(widths) < 8 else ""
+        cure = f"The numbers are too large or too small for their dtype: scale them{wider}"
+    return f"{cure}."
+
+
+_EDGE = "The slope is infinite at the edge of the domain: keep away from it with np.clip"
+_INSIDE = "Keep the argument inside the function's domain with np.clip"
+_DENOMINATOR = (
+    "Put 1 where the denominator is 0, np.where(y == 0, 1, y), and choose the result with np.where"
+)
+_LOG = (
+    "Keep the argument positive, np.log(np.maximum(x, 1e-300)), "
+    "or use ag.log_softmax or ag.logsumexp, which never form it"
+)
+_ROOT = "The slope is infinite at 0: add a small number under the root, np.sqrt(x + 1e-12)"
+_EXP = "Subtract the largest exponent first, as ag.logsumexp and ag.softmax do"
+_CURES = {
+    "log": (_LOG, _LOG),
+    "log2": (_LOG, _LOG),
+    "log10": (_LOG, _LOG),
+    "log1p": ("Keep the argument above -1 with np.maximum", _EDGE),
+    "sqrt": ("Keep the argument at or above 0 with np.maximum(x, 0)", _ROOT),
+    "cbrt": ("", _ROOT.replace("np.sqrt", "np.cbrt")),
+    "divide": (_DENOMINATOR, _DENOMINATOR),
+    "reciprocal": (_DENOMINATOR, _DENOMINATOR),
+    "remainder": (_DENOMINATOR, _DENOMINATOR),
+    "fmod": (_DENOMINATOR, _DENOMINATOR),
+    "exp": (_EXP, _EXP),
+    "exp2": (_EXP, _EXP),
+    "expm1": (_EXP, _EXP),
+    "sinh": (_EXP, _EXP),
+    "cosh": (_EXP, _EXP),
+    "power": (
+        "Keep the base above 0 with np.maximum, and the power within the dtype's range",
+        "An exponent below 1 has an infinite slope at 0: keep the base above 0 with np.maximum",
+    ),
+    "float_power": ("Keep the base above 0 with np.maximum", _EDGE),
+    "arcsin": (_INSIDE, _EDGE),
+    "arccos": (_INSIDE, _EDGE),
+    "arccosh": (_INSIDE, _EDGE),
+    "arctanh": (_INSIDE, _EDGE),
+    "inv": ("The matrix is singular: add a multiple of np.eye, or use np.linalg.lstsq", ""),
+}

@@ -1,0 +1,209 @@
+"""Convolution and pooling of images of shape (batch, channels, height, width), as in PyTorch.
+
+In memory the results have the batch innermost, so that loops over pixels of small images run over
+long rows. All three are formulas in one linear function, :func:`_columns`, that lays every window
+of the images out as a column; its adjoint :func:`_images` adds the columns back up. Each is the
+other's rule, so derivatives of any order follow.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from autograd_lite.nn import functions as F
+from autograd_lite.nn.layers import count, uniform_parameter
+from autograd_lite.nn.module import Module
+from autograd_lite.tensor import primitive
+
+Pair = tuple[int, int]
+
+
+def _pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
+    """Return one integer for each image axis."""
+    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
+        raise ValueError(
+            f"{layer}: {name} must be an integer of at least {least}, or two of them, got {value!r}"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def _out_size(layer: str, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
+    room = [n + 2 * p - k for n, k, p in zip(size, kernel, padding)]
+    if min(room) < 0:
+        raise ValueError(
+            f"{layer}: images of {size[0]} x {size[1]} with padding {padding} are smaller than "
+            f"the kernel {kernel}"
+        )
+    return room[0] // stride[0] + 1, room[1] // stride[1] + 1
+
+
+def _slices(i: int, j: int, out: Pair, stride: Pair) -> tuple[slice, slice]:
+    """Return where the pixels lie that are at place (i, j) of their windows."""
+    rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
+    return rows, slice(j, j + stride[1] * (out[1] - 1) + 1, stride[1])
+
+
+def _columns_cotangent(
+    g: Any, like: Any, kernel: Pair, stride: Pair, padding: Pair, out: Pair
+) -> Any:
+    return _images(g, like.shape, kernel, stride, padding, out)
+
+
+@primitive(_columns_cotangent, ignores=["fill"])
+def _columns(
+    x: Any, kernel: Pair, stride: Pair, padding: Pair, out: Pair, fill: float = 0.0
+) -> Any:
+    """Return (channels, kernel height, kernel width, out height, out width, batch)."""
+    x = x.transpose(1, 2, 3, 0)
+    if padding != (0, 0):
+        (top, left), (c, h, w, n) = padding, x.shape
+        padded = np.full((c, h + 2 * top, w + 2 * left, n), fill, x.dtype)
+        padded[:, top : top + h, left : left + w] = x
+        x = padded
+    columns = np.empty((x.shape[0], *kernel, *out, x.shape[3]), x.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows, cols = _slices(i, j, out, stride)
+            columns[:, i, j] = x[:, rows, cols]
+    return columns
+
+
+@primitive(lambda g, kernel, stride, padding, out: _columns(g, kernel, stride, padding, out))
+def _images(
+    columns: Any, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair, out: Pair
+) -> Any:
+    """Return images of a shape, each pixel the sum of its places in the columns."""
+    n, c, h, w = shape
+    top, left = padding
+    x = np.zeros((c, h + 2 * top, w + 2 * left, n), columns.dtype)
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            rows, cols = _slices(i, j, out, stride)
+            x[:, rows, cols] += columns[:, i, j]
+    return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
+
+
+def _four_axes(layer: str, x: Any, channels: int | None = None) -> Any:
+    x = F.floats(layer, x)
+    if x.ndim != 4 or channels not in (None, x.shape[1]):
+        expected = f"(batch, {'channels' if channels is None else channels}, height, width)"
+        raise ValueError(f"{layer}: expected input of shape {expected}, got {x.shape}")
+    return x
+
+
+class Conv2d(Module):
+    """The cross-correlation of images with learned kernels.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        The lengths of axis 1 of input and output.
+    kernel_size, stride, padding : int or (int, int)
+        For height and width. Padding is with zeros, on both sides.
+    bias : bool
+        Whether to add a bias.
+    rng : numpy.random.Generator
+        Draws the initial values, evenly within ``1 / sqrt(in_channels * kernel pixels)`` of 0.
+    dtype : dtype
+        Of the parameters.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (out_channels, in_channels, kernel height, kernel width)
+    bias : Tensor of shape (out_channels,), or None
+
+    Examples
+    --------
+    >>> layer = ag.nn.Conv2d(1, 4, 3, padding=1, rng=np.random.default_rng(0))
+    >>> layer(np.zeros((2, 1, 8, 8), np.float32)).shape
+    (2, 4, 8, 8)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        count("Conv2d", in_channels=in_channels, out_channels=out_channels)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = _pair("Conv2d", "kernel_size", kernel_size)
+        self.stride = _pair("Conv2d", "stride", stride)
+        self.padding = _pair("Conv2d", "padding", padding, least=0)
+        shape = (out_channels, in_channels, *self.kernel_size)
+        fan_in = math.prod(shape[1:])
+        self.weight = uniform_parameter("Conv2d", shape, fan_in, rng, dtype)
+        self.bias = uniform_parameter("Conv2d", shape[:1], fan_in, rng, dtype) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        """Return shape (batch, out_channels, out height, out width)."""
+        x = _four_axes("Conv2d", x, self.in_channels)
+        out = _out_size("Conv2d", x.shape[2:], self.kernel_size, self.stride, self.padding)
+        columns = _columns(x, self.kernel_size, self.stride, self.padding, out)
+        weight = self.weight.reshape(self.out_channels, -1)
+        y = weight @ columns.reshape(weight.shape[1], -1)
+        if self.bias is not None:
+            y = y + self.bias.reshape(-1, 1)
+        return y.reshape(self.out_channels, *out, x.shape[0]).transpose(3, 0, 1, 2)
+
+
+class _Pool2d(Module):
+    def __init__(
+        self, kernel_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0
+    ) -> None:
+        name = type(self).__name__
+        self.kernel_size = _pair(name, "kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else _pair(name, "stride", stride)
+        self.padding = _pair(name, "padding", padding, least=0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size)):
+            raise ValueError(
+                f"{name}: padding {self.padding} must be at most half the kernel {self.kernel_size}"
+            )
+
+    def _windows(self, x: Any, fill: float) -> Any:
+        """Return (channels, kernel pixels, out height, out width, batch)."""
+        name = type(self).__name__
+        x = _four_axes(name, x)
+        out = _out_size(name, x.shape[2:], self.kernel_size, self.stride, self.padding)
+        columns = _columns(x, self.kernel_size, self.stride, self.padding, out, fill)
+        return columns.reshape(x.shape[1], -1, *out, x.shape[0])
+
+
+class MaxPool2d(_Pool2d):
+    """The maximum of each window; pixels that tie share the gradient evenly.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or (int, int)
+        For height and width; the stride is the kernel size by default. Padding never wins.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """Return shape (batch, channels, out height, out width)."""
+        return np.max(self._windows(x, -math.inf), axis=1).transpose(3, 0, 1, 2)
+
+
+class AvgPool2d(_Pool2d):
+    """The mean of each window; padding counts as zeros.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or (int, int)
+        For height and width; the stride is the kernel size by default.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """Return shape (batch, channels, out height, out width)."""
+        return np.mean(self._windows(x, 0.0), axis=1).transpose(3, 0, 1, 2)

@@ -1,0 +1,143 @@
+"""Initial values, by PyTorch's names: each fills a parameter in place and returns it.
+
+Sources: Glorot and Bengio (2010) for ``xavier_*``, He et al. (2015) for ``kaiming_*``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+
+from autograd_lite.tensor import Tensor, overwritable
+
+Generator = np.random.Generator
+
+
+def generator(name: str, rng: Any) -> Generator:
+    """Return ``rng`` if it is a Generator.
+
+    Raises
+    ------
+    TypeError
+        Otherwise, naming the remedy.
+    """
+    if not isinstance(rng, Generator):
+        raise TypeError(
+            f"{name}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), "
+            f"not {rng!r}"
+        )
+    return rng
+
+
+def _fill(name: str, tensor: Any, values: Any) -> Tensor:
+    if not isinstance(tensor, Tensor) or not tensor.is_leaf:
+        raise TypeError(f"nn.init.{name}: expected a leaf Tensor, not {type(tensor).__name__}")
+    overwritable(tensor)[...] = values
+    return tensor
+
+
+def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"nn.init.{name}: needs at least 2 axes (out, in, ...), got {tensor.shape}"
+        )
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return the factor by which a nonlinearity's inputs should be scaled up.
+
+    Examples
+    --------
+    >>> round(ag.nn.init.calculate_gain("relu"), 6)
+    1.414214
+    """
+    if nonlinearity in ("linear", "sigmoid", "conv2d"):
+        return 1.0
+    if nonlinearity == "tanh":
+        return 5 / 3
+    if nonlinearity == "relu":
+        return math.sqrt(2)
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    raise ValueError(
+        f"nn.init.calculate_gain: expected 'linear', 'sigmoid', 'conv2d', 'tanh', 'relu' or "
+        f"'leaky_relu', not {nonlinearity!r}"
+    )
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one value."""
+    return _fill("constant_", tensor, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with 0."""
+    return _fill("zeros_", tensor, 0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with 1."""
+    return _fill("ones_", tensor, 1)
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, *, rng: Generator) -> Tensor:
+    """Fill with numbers drawn evenly from ``a`` to ``b``."""
+    return _fill("uniform_", tensor, generator("nn.init.uniform_", rng).uniform(a, b, tensor.shape))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, *, rng: Generator) -> Tensor:
+    """Fill with normally distributed numbers."""
+    return _fill(
+        "normal_", tensor, generator("nn.init.normal_", rng).normal(mean, std, tensor.shape)
+    )
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, *, rng: Generator) -> Tensor:
+    """Fill evenly, with variance ``2 gain**2 / (fan_in + fan_out)``."""
+    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
+    return uniform_(tensor, -bound, bound, rng=rng)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, *, rng: Generator) -> Tensor:
+    """Fill normally, with variance ``2 gain**2 / (fan_in + fan_out)``."""
+    std = gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor)))
+    return normal_(tensor, 0, std, rng=rng)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: Literal["fan_in", "fan_out"] = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    rng: Generator,
+) -> Tensor:
+    """Fill evenly, with variance ``gain**2 / fan``; ``a`` is the slope of the leaky ReLU."""
+    std = _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -math.sqrt(3) * std, math.sqrt(3) * std, rng=rng)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0.0,
+    mode: Literal["fan_in", "fan_out"] = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    rng: Generator,
+) -> Tensor:
+    """Fill normally, with variance ``gain**2 / fan``; ``a`` is the slope of the leaky ReLU."""
+    return normal_(
+        tensor, 0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), rng=rng
+    )
+
+
+def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"nn.init.{name}: mode must be 'fan_in' or 'fan_out', not {mode!r}")
+    fan_in, fan_out = _fans(name, tensor)
+    fan = fan_in if mode == "fan_in" else fan_out
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)

@@ -1,0 +1,447 @@
+"""Layers with PyTorch's names, parameter layouts and default initial values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from autograd_lite.nn import functions as F
+from autograd_lite.nn.init import generator
+from autograd_lite.nn.module import Module
+from autograd_lite.tensor import Tensor, bare, primitive
+
+
+def count(layer: str, **values: Any) -> None:
+    """Check that values are positive integers.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer and the first that is not.
+    """
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{layer}: {name} must be a positive integer, got {value!r}")
+
+
+def parameter(layer: str, values: Any, dtype: DTypeLike) -> Tensor:
+    """Return a parameter of a floating-point dtype."""
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(f"{layer}: dtype must be floating-point, got {np.dtype(dtype)}")
+    return Tensor(values, True, dtype=dtype)
+
+
+def uniform_parameter(
+    layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTypeLike
+) -> Tensor:
+    """Return a parameter drawn evenly within ``1 / sqrt(fan_in)`` of 0: PyTorch's default."""
+    bound = 1 / math.sqrt(fan_in)
+    return parameter(layer, generator(layer, rng).uniform(-bound, bound, shape), dtype)
+
+
+def _last_axis(layer: str, x: Any, n: int) -> Any:
+    x = F.floats(layer, x)
+    if x.ndim == 0 or x.shape[-1] != n:
+        raise ValueError(f"{layer}: expected input of shape (..., {n}), got {x.shape}")
+    return x
+
+
+# ---------------------------------------------------------------------------- linear
+
+
+def _weight_cotangent(g: Any, x: Any) -> Any:
+    """Return the cotangent of ``weight`` in ``x @ weightᵀ``: ``gᵀ @ x``, summed over the batch."""
+    return g.reshape(-1, g.shape[-1]).swapaxes(0, 1) @ x.reshape(-1, x.shape[-1])
+
+
+def _bias_cotangent(g: Any) -> Any:
+    return g.reshape(-1, g.shape[-1]).sum(axis=0)
+
+
+@primitive(lambda g, weight: g @ weight, _weight_cotangent)
+def _linear(x: Any, weight: Any) -> Any:
+    return x @ weight.T
+
+
+@primitive(lambda g, weight: g @ weight, _weight_cotangent, _bias_cotangent)
+def _affine(x: Any, weight: Any, bias: Any) -> Any:
+    out = x @ weight.T
+    out += bias
+    return out
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """Return ``x @ weight.T + bias`` as one node; the weight has shape (out, in)."""
+    return _linear(x, weight) if bias is None else _affine(x, weight, bias)
+
+
+class Linear(Module):
+    """The affine map ``x @ weight.T + bias`` of the last axis.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Lengths of the last axis of input and output.
+    bias : bool
+        Whether to add a bias.
+    rng : numpy.random.Generator
+        Draws the initial values, evenly within ``1 / sqrt(in_features)`` of 0.
+    dtype : dtype
+        Of the parameters.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (out_features, in_features)
+    bias : Tensor of shape (out_features,), or None
+
+    Examples
+    --------
+    >>> layer = ag.nn.Linear(3, 2, rng=np.random.default_rng(0))
+    >>> layer
+    Linear(in_features=3, out_features=2): weight (2, 3), bias (2,), 8 parameters
+    >>> layer(np.zeros((5, 3), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        count("Linear", in_features=in_features, out_features=out_features)
+        self.in_features = in_features
+        self.out_features = out_features
+        shape = (out_features, in_features)
+        self.weight = uniform_parameter("Linear", shape, in_features, rng, dtype)
+        self.bias = (
+            uniform_parameter("Linear", (out_features,), in_features, rng, dtype) if bias else None
+        )
+
+    def forward(self, x: Any) -> Any:
+        """Return an array or tensor of shape (..., out_features)."""
+        return linear(_last_axis("Linear", x, self.in_features), self.weight, self.bias)
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by integers.
+
+    Parameters
+    ----------
+    num_embeddings, embedding_dim : int
+        The number of vectors and their length.
+    padding_idx : int, optional
+        A vector that starts as zeros and gets no gradient.
+    rng : numpy.random.Generator
+        Draws the initial values from the standard normal distribution.
+    dtype : dtype
+        Of the vectors.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (num_embeddings, embedding_dim)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        rng: np.random.Generator,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        count("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None and not 0 <= padding_idx < num_embeddings:
+            raise ValueError(
+                f"Embedding: padding_idx must be from 0 to {num_embeddings - 1}, got {padding_idx}"
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        values = generator("Embedding", rng).standard_normal((num_embeddings, embedding_dim))
+        if padding_idx is not None:
+            values[padding_idx] = 0
+        self.weight = parameter("Embedding", values, dtype)
+
+    def forward(self, index: Any) -> Any:
+        """Return the vectors: the shape of ``index`` and one axis more.
+
+        Raises
+        ------
+        TypeError, IndexError
+            If the indices are not integers, or out of range (negative ones too).
+        """
+        index = np.asarray(bare(index))
+        if index.dtype.kind not in "iu":
+            raise TypeError(f"Embedding: expected integers, got {index.dtype}")
+        wrong = (index < 0) | (index >= self.num_embeddings)
+        if wrong.any():
+            raise IndexError(
+                f"Embedding: index {index[wrong][0]} is out of range for "
+                f"{self.num_embeddings} vectors"
+            )
+        vectors = self.weight[index]
+        if self.padding_idx is None:
+            return vectors
+        padding = (index == self.padding_idx)[..., None]
+        return np.where(padding, bare(vectors), vectors)
+
+
+# ---------------------------------------------------------------------------- normalisation
+
+
+def _normalised_cotangent(g: Any, ans: Any, x: Any, axis: Any, eps: Any) -> Any:
+    """Return the cotangent of ``x``, less its mean and its projection on the result, scaled."""
+    mean = g.mean(axis=axis, keepdims=True)
+    slope = (g * ans).mean(axis=axis, keepdims=True)
+    return (g - mean - ans * slope) / np.sqrt(x.var(axis=axis, keepdims=True) + eps)
+
+
+@primitive(_normalised_cotangent)
+def _normalised(x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """Return ``(x - mean) / sqrt(var + eps)`` along some axes."""
+    centered = x - x.mean(axis=axis, keepdims=True)
+    centered /= np.sqrt(np.mean(centered * centered, axis=axis, keepdims=True) + eps)
+    return centered
+
+
+class LayerNorm(Module):
+    """The input, shifted and scaled to mean 0 and variance 1 along the last axes, then affine.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The lengths of those axes.
+    eps : float
+        Added to the variance.
+    elementwise_affine : bool
+        Whether to multiply by ``weight`` (initially 1) and add ``bias`` (initially 0).
+    dtype : dtype
+        Of the parameters.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        sizes = [normalized_shape] if isinstance(normalized_shape, int) else list(normalized_shape)
+        count("LayerNorm", **{f"normalized_shape[{i}]": n for i, n in enumerate(sizes)})
+        if not sizes:
+            raise ValueError("LayerNorm: normalized_shape must name at least one axis")
+        self.normalized_shape = tuple(sizes)
+        self.eps = float(eps)
+        self.weight = parameter("LayerNorm", np.ones(sizes), dtype) if elementwise_affine else None
+        self.bias = parameter("LayerNorm", np.zeros(sizes), dtype) if elementwise_affine else None
+
+    def forward(self, x: Any) -> Any:
+        """Return the shape of ``x``."""
+        x = F.floats("LayerNorm", x)
+        n = len(self.normalized_shape)
+        if x.shape[-n:] != self.normalized_shape:
+            raise ValueError(
+                f"LayerNorm: expected input whose last axes are {self.normalized_shape}, "
+                f"got {x.shape}"
+            )
+        out = _normalised(x, tuple(range(-n, 0)), self.eps)
+        return out if self.weight is None else out * self.weight + self.bias
+
+
+class BatchNorm1d(Module):
+    """Each feature, shifted and scaled to mean 0 and variance 1 over the batch, then affine.
+
+    In training it uses the batch's statistics and updates running ones; in evaluation these.
+
+    Parameters
+    ----------
+    num_features : int
+        The length of axis 1.
+    eps : float
+        Added to the variance.
+    momentum : float
+        The share of the batch in the running statistics.
+    affine : bool
+        Whether to multiply by ``weight`` (initially 1) and add ``bias`` (initially 0).
+    dtype : dtype
+        Of the parameters.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        count("BatchNorm1d", num_features=num_features)
+        self.num_features = num_features
+        self.eps = float(eps)
+        self.momentum = float(momentum)
+        self.weight = parameter("BatchNorm1d", np.ones(num_features), dtype) if affine else None
+        self.bias = parameter("BatchNorm1d", np.zeros(num_features), dtype) if affine else None
+        self.running_mean = np.zeros(num_features, dtype)
+        self.running_var = np.ones(num_features, dtype)
+        self.num_batches_tracked = np.zeros((), np.int64)
+
+    def forward(self, x: Any) -> Any:
+        """Return the shape of ``x``: (batch, features) or (batch, features, length)."""
+        x = F.floats("BatchNorm1d", x)
+        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"BatchNorm1d: expected input of shape (batch, {self.num_features}) or "
+                f"(batch, {self.num_features}, length), got {x.shape}"
+            )
+        axis = (0, 2)[: x.ndim - 1]
+        shape = (1, -1, 1)[: x.ndim]
+        if self.training:
+            n = x.size // self.num_features
+            if n < 2:
+                raise ValueError(
+                    "BatchNorm1d: training needs more than one value per feature; use a larger "
+                    "batch (drop_last for the last one), or model.eval()"
+                )
+            values = bare(x)
+            self._track(values.mean(axis=axis), values.var(axis=axis, ddof=1))
+            out = _normalised(x, axis, self.eps)
+        else:
+            scale = 1 / np.sqrt(self.running_var + self.eps)
+            out = (x - self.running_mean.reshape(shape)) * scale.reshape(shape)
+        if self.weight is None:
+            return out
+        return out * self.weight.reshape(shape) + self.bias.reshape(shape)  # type: ignore[union-attr]
+
+    def _track(self, mean: Any, var: Any) -> None:
+        # New arrays rather than new values in the old: a graph made in evaluation may read those.
+        share = self.momentum
+        dtype = self.running_mean.dtype
+        self.running_mean = ((1 - share) * self.running_mean + share * mean).astype(dtype)
+        self.running_var = ((1 - share) * self.running_var + share * var).astype(dtype)
+        self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)
+
+
+class Dropout(Module):
+    """In training, each element is zeroed with probability ``p`` and the others scaled up.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to below 1.
+    rng : numpy.random.Generator
+        Decides which.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
+        if not 0 <= p < 1:
+            raise ValueError(f"Dropout: p must be from 0 to below 1, got {p}")
+        self.p = float(p)
+        self.rng = generator("Dropout", rng)
+
+    def forward(self, x: Any) -> Any:
+        """Return the shape of ``x``."""
+        x = F.floats("Dropout", x)
+        if not self.training or self.p == 0:
+            return x
+        kept = self.rng.random(x.shape, np.float32) >= self.p
+        return x * (kept * x.dtype.type(1 / (1 - self.p)))
+
+
+# ---------------------------------------------------------------------------- without parameters
+
+
+class Flatten(Module):
+    """Axes ``start_dim`` to ``end_dim`` made one: by default all but the first."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: Any) -> Any:
+        """Return the reshaped input."""
+        x = x if hasattr(x, "shape") else np.asarray(x)
+        start, end = self.start_dim % max(x.ndim, 1), self.end_dim % max(x.ndim, 1)
+        if not max(abs(self.start_dim), abs(self.end_dim)) <= x.ndim or start > end:
+            raise ValueError(
+                f"Flatten({self.start_dim}, {self.end_dim}): no such axes in shape {x.shape}"
+            )
+        joined = math.prod(x.shape[start : end + 1])
+        return x.reshape((*x.shape[:start], joined, *x.shape[end + 1 :]))
+
+
+class ReLU(Module):
+    """See :func:`relu`."""
+
+    def forward(self, x: Any) -> Any:
+        """Return ``relu(x)``."""
+        return F.relu(x)
+
+
+class LeakyReLU(Module):
+    """See :func:`leaky_relu`."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = float(negative_slope)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``leaky_relu(x, negative_slope)``."""
+        return F.leaky_relu(x, self.negative_slope)
+
+
+class GELU(Module):
+    """See :func:`gelu`."""
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        F.gelu(0.0, approximate)
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        """Return ``gelu(x, approximate)``."""
+        return F.gelu(x, self.approximate)
+
+
+class Tanh(Module):
+    """See :func:`tanh`."""
+
+    def forward(self, x: Any) -> Any:
+        """Return ``tanh(x)``."""
+        return F.tanh(x)
+
+
+class Sigmoid(Module):
+    """See :func:`sigmoid`."""
+
+    def forward(self, x: Any) -> Any:
+        """Return ``sigmoid(x)``."""
+        return F.sigmoid(x)
+
+
+class Softplus(Module):
+    """See :func:`softplus`."""
+
+    def __init__(self, beta: float = 1.0) -> None:
+        F.softplus(0.0, beta)
+        self.beta = float(beta)
+
+    def forward(self, x: Any) -> Any:
+        """Return ``softplus(x, beta)``."""
+        return F.softplus(x, self.beta)
+
+
+class SiLU(Module):
+    """See :func:`silu`."""
+
+    def forward(self, x: Any) -> Any:
+        """Return ``silu(x)``."""
+        return F.silu(x)

@@ -1,0 +1,237 @@
+"""Modules: objects that hold parameters and other modules, and are called like functions.
+
+The attributes of a module register themselves: a leaf tensor is a parameter, a NumPy array a buffer
+(saved, not trained), a module a sub-module; lists, tuples and dictionaries of these are looked
+into. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of PyTorch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from autograd_lite.tensor import Tensor, bare, overwritable
+
+
+class Mismatch(NamedTuple):
+    """The names that :meth:`Module.load_state_dict` did not find or did not use."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+class Module:
+    """A part of a model; subclasses set attributes in ``__init__`` and define ``forward``.
+
+    Examples
+    --------
+    >>> class Line(ag.nn.Module):
+    ...     def __init__(self):
+    ...         self.slope = ag.Tensor([2.0], requires_grad=True)
+    ...
+    ...     def forward(self, x):
+    ...         return self.slope * x
+    >>> Line()
+    Line: slope (1,), 1 parameter
+    """
+
+    training: bool = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the module's output; what calling the module calls."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the module's output."""
+        return self.forward(*args, **kwargs)
+
+    # ------------------------------------------------------------------------ what it holds
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield this module, named ``""``, and all below it, each once, with their dotted names."""
+        seen = {id(self)}
+        stack: list[tuple[str, Module]] = [("", self)]
+        while stack:
+            prefix, module = stack.pop()
+            yield prefix, module
+            below = []
+            for name, value in _attributes(module):
+                if isinstance(value, Module) and id(value) not in seen:
+                    seen.add(id(value))
+                    below.append((f"{prefix}.{name}".lstrip("."), value))
+            stack.extend(reversed(below))
+
+    def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
+        for prefix, module in self.named_modules():
+            for name, value in _attributes(module):
+                if isinstance(value, kind) and getattr(value, "is_leaf", True):
+                    yield f"{prefix}.{name}".lstrip("."), value
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield each parameter once, with its dotted name (the first, if it has several)."""
+        seen: set[int] = set()
+        for name, parameter in self._named(Tensor):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Yield each parameter once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def generators(self) -> list[np.random.Generator]:
+        """Return the random generators that the modules draw from, each once."""
+        return list({id(g): g for _, g in self._named(np.random.Generator)}.values())
+
+    # ------------------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of all parameters and buffers, as arrays, by dotted name."""
+        state = [*self._named(Tensor), *self._named(np.ndarray)]
+        return {name: np.array(bare(value), order="C") for name, value in state}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Mismatch:
+        """Copy values into the parameters and buffers.
+
+        Parameters
+        ----------
+        state : mapping of str to array
+            As :meth:`state_dict` returns it, or weights of the same names from PyTorch.
+        strict : bool
+            Whether names must agree; otherwise those that do are loaded. Shapes always must.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes do not fit: the message lists them all, and nothing has changed.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"load_state_dict: expected a mapping of names to arrays, "
+                f"not {type(state).__name__}"
+            )
+        own = dict([*self._named(Tensor), *self._named(np.ndarray)])
+        arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
+        missing = [name for name in own if name not in arrays]
+        unexpected = [name for name in arrays if name not in own]
+        both = [name for name in own if name in arrays]
+        problems = [f"missing: {', '.join(missing)}"] if missing and strict else []
+        problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected and strict else []
+        for name in both:
+            if arrays[name].shape != own[name].shape:
+                problems.append(f"{name}: expected {own[name].shape}, got {arrays[name].shape}")
+            elif arrays[name].dtype.kind not in "fiub":
+                problems.append(f"{name}: expected real numbers, got {arrays[name].dtype}")
+        if problems:
+            raise ValueError(f"load_state_dict of {type(self).__name__}: " + "; ".join(problems))
+        for name in both:
+            target = own[name]
+            (overwritable(target) if isinstance(target, Tensor) else target)[...] = arrays[name]
+        return Mismatch(missing, unexpected)
+
+    # ------------------------------------------------------------------------ modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the training mode of all modules, which Dropout and BatchNorm read; return self."""
+        for _, module in self.named_modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Leave the training mode; return self."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    # ------------------------------------------------------------------------ as text
+
+    def __repr__(self) -> str:
+        return "\n".join(_tree(self, "", "", set()))
+
+
+def _attributes(module: Module) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of a module, and the items of those that are collections."""
+    for name, value in vars(module).items():
+        if isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
+        elif isinstance(value, dict):
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        else:
+            yield name, value
+
+
+def _tree(module: Module, indent: str, name: str, seen: set[int]) -> Iterator[str]:
+    """Yield the lines of a module's description; a module met before is not described again."""
+    settings = ", ".join(
+        f"{key}={value!r}"
+        for key, value in vars(module).items()
+        if not key.startswith("_") and key != "training"
+        if isinstance(value, (bool, int, float, str)) or _is_pair(value)
+    )
+    head = type(module).__name__ + (f"({settings})" if settings else "")
+    if id(module) in seen:
+        yield f"{indent}{name}{head}, shared"
+        return
+    seen.add(id(module))
+    own = [
+        f"{key} {value.shape}"
+        for key, value in _attributes(module)
+        if isinstance(value, Tensor) and value.is_leaf
+    ]
+    count = sum(math.prod(parameter.shape) for parameter in module.parameters())
+    if count:
+        own.append(f"{count:,} parameter{'s' if count > 1 else ''}")
+    yield f"{indent}{name}{head}" + (f": {', '.join(own)}" if own else "")
+    for key, value in _attributes(module):
+        if isinstance(value, Module):
+            yield from _tree(value, indent + "  ", f"{key}: ", seen)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, int) for item in value)
+
+
+class Sequential(Module):
+    """Modules (or functions) applied one after the other.
+
+    Parameters
+    ----------
+    *modules : Module or callable
+        Named ``0``, ``1``, ... in the state dictionary.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> model = ag.nn.Sequential(ag.nn.Linear(4, 8, rng=rng), np.tanh, ag.nn.Linear(8, 3, rng=rng))
+    >>> model(np.ones((2, 4))).shape
+    (2, 3)
+    """
+
+    def __init__(self, *modules: Callable[..., Any]) -> None:
+        for i, module in enumerate(modules):
+            if not callable(module):
+                raise TypeError(
+                    f"Sequential: argument {i} must be a Module or function, not {module!r}"
+                )
+        vars(self).update({str(i): module for i, module in enumerate(modules)})
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return (module for name, module in vars(self).items() if name.isdigit())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, i: int) -> Callable[..., Any]:
+        return list(self)[i]
+
+    def forward(self, x: Any) -> Any:
+        """Return the output of the last module."""
+        for module in self:
+            x = module(x)
+        return x

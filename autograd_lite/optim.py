@@ -1,0 +1,944 @@
+"""Optimisers, by PyTorch's names and defaults; learning-rate schedules; gradient clipping.
+
+A step writes into the parameters' own arrays, block by block, so that all temporaries stay in the
+processor's cache and none has the size of a parameter. A graph made before the step that would
+still need the old values refuses to be differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from autograd_lite.tensor import Tensor, bare, overwritable
+
+_BLOCK = 1 << 14  # elements updated at a time
+
+_AT_LEAST_0 = ("lr", "weight_decay", "eps", "lr_decay")
+_BELOW_1 = ("momentum", "alpha")
+
+
+class Optimizer:
+    """What all optimisers share: parameter groups, per-parameter arrays ("slots"), their state.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        The leaf tensors to update; or groups ``{"params": [...], "lr": ...}`` with settings of
+        their own.
+    settings : dict
+        The settings of groups that have none of their own.
+
+    Attributes
+    ----------
+    groups : list of dict
+        The settings of each group and, under ``"params"``, its tensors.
+    state : dict
+        For each parameter, by its place, the number of steps and the slots.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        name = type(self).__name__
+        if isinstance(params, (Tensor, Mapping)) or not hasattr(params, "__iter__"):
+            raise TypeError(f"{name}: params must be an iterable of tensors or groups")
+        items = list(params)
+        groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        self.groups: list[dict[str, Any]] = []
+        for group in groups:
+            unknown = [key for key in group if key not in settings and key != "params"]
+            if unknown or "params" not in group:
+                raise TypeError(
+                    f"{name}: a group needs 'params' and may set {', '.join(settings)}; "
+                    f"got {', '.join(group)}"
+                )
+            tensors = group["params"]
+            tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+            self.groups.append({**settings, **group, "params": tensors})
+            self._check(self.groups[-1])
+        parameters = self._parameters()
+        if not parameters:
+            raise ValueError(f"{name}: there are no parameters")
+        for p in parameters:
+            if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
+                raise TypeError(
+                    f"{name}: parameters must be floating-point leaf tensors, not {p!r}"
+                )
+        if len({id(p) for p in parameters}) < len(parameters):
+            raise ValueError(f"{name}: a parameter occurs twice")
+        self.state: dict[int, dict[str, Any]] = {}
+        self._scratch: dict[Any, Any] = {}
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        """Raise ValueError for a setting out of its range."""
+        for key, value in group.items():
+            values = value if key == "betas" else (value,)
+            below_1 = key in _BELOW_1 or key == "betas"
+            if (below_1 or key in _AT_LEAST_0) and not all(
+                0 <= v < (1 if below_1 else math.inf) for v in values
+            ):
+                bounds = "from 0 to below 1" if below_1 else "finite and at least 0"
+                raise ValueError(f"{type(self).__name__}: {key} must be {bounds}, got {value}")
+
+    def _parameters(self) -> list[Any]:
+        return [p for group in self.groups for p in group["params"]]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for p in self._parameters():
+            p.grad = None
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        place = -1
+        for group in self.groups:
+            for p in group["params"]:
+                place += 1
+                if p.grad is not None:
+                    self._step(group, p, place)
+
+    def _step(self, group: dict[str, Any], p: Tensor, place: int) -> None:
+        state = self.state.get(place)
+        if state is None:
+            state = {name: self._first(name, p, group) for name in self.slots}
+            self.state[place] = state = {"step": 0, **state}
+        state["step"] += 1
+        array = overwritable(p)
+        arrays = [array, bare(p.grad), *[state[name] for name in self.slots]]
+        arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
+        scratch = self._scratch.get(array.dtype)
+        if scratch is None:
+            scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
+        constants = self._constants(group, state["step"])
+        for start in range(0, array.size, _BLOCK):
+            blocks = [a[start : start + _BLOCK] for a in arrays]
+            n = len(blocks[0])
+            self._update(group, constants, *blocks, scratch[0, :n], scratch[1, :n])
+        if not array.flags.c_contiguous:
+            array[...] = arrays[0].reshape(array.shape)
+
+    def _first(self, slot: str, p: Tensor, group: Mapping[str, Any]) -> Any:
+        """Return a slot's initial values."""
+        return np.zeros(p.shape, p.dtype)
+
+    def _constants(self, group: Mapping[str, Any], step: int) -> Any:
+        """Return what the update of all elements has in common."""
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        """Update one block in place, given parameter, gradient, slots and two scratch arrays."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of settings and slots; together with the parameters, all that counts."""
+        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.groups]
+        return {
+            "optimizer": type(self).__name__,
+            "groups": groups,
+            "state": {str(place): _copied(state) for place, state in self.state.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Raises
+        ------
+        ValueError
+            If it is of another optimiser, or other groups or shapes; nothing has changed then.
+        """
+        name = type(self).__name__
+        if state.get("optimizer") != name:
+            raise ValueError(
+                f"{name}.load_state_dict: this is the state of {state.get('optimizer')}"
+            )
+        if len(state["groups"]) != len(self.groups):
+            raise ValueError(
+                f"{name}.load_state_dict: expected {len(self.groups)} parameter groups, "
+                f"got {len(state['groups'])}"
+            )
+        self._check_slots(state["state"])
+        for group, settings in zip(self.groups, state["groups"]):
+            group.update(settings)
+        self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
+
+    def _check_slots(self, state: Mapping[str, Any]) -> None:
+        parameters = self._parameters()
+        for place, slots in state.items():
+            shapes = {np.shape(slots.get(name)) for name in self.slots}
+            wanted = parameters[int(place)].shape if int(place) < len(parameters) else None
+            if wanted is None or shapes - {wanted}:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: parameter {place} has the shape "
+                    f"{wanted}, but its slots have {sorted(shapes)}"
+                )
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum (Polyak's or Nesterov's) and weight decay.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr, momentum, weight_decay : float
+        The step is ``lr * v``, where ``v = momentum * v + gradient + weight_decay * parameter``.
+    nesterov : bool
+        Step by ``gradient + momentum * v`` instead.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([4.0], requires_grad=True)
+    >>> optimizer = ag.optim.SGD([w], lr=0.25)
+    >>> np.sum(w * w).backward()
+    >>> optimizer.step()
+    >>> w
+    Tensor([2.], requires_grad=True)
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, lr=lr, **settings)
+        if any(group["momentum"] for group in self.groups):
+            self.slots = ("momentum_buffer",)
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        super()._check(group)
+        if group["nesterov"] and not group["momentum"]:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        p, g, *slots, a, b = arrays
+        if group["weight_decay"]:
+            g = np.add(g, np.multiply(p, group["weight_decay"], out=a), out=a)
+        if slots:
+            v = slots[0]
+            v *= group["momentum"]
+            v += g
+            g = (
+                np.add(g, np.multiply(v, group["momentum"], out=b), out=b)
+                if group["nesterov"]
+                else v
+            )
+        p -= np.multiply(g, group["lr"], out=a)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015); ``weight_decay`` is added to the gradient.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr : float
+        Step size.
+    betas : (float, float)
+        Decay of the running means of the gradient and its square.
+    eps : float
+        Added to the square root of the latter.
+    weight_decay : float
+        Factor of the parameter.
+    """
+
+    slots = ("exp_avg", "exp_avg_sq")
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+
+    def _constants(self, group: Mapping[str, Any], step: int) -> tuple[float, float]:
+        beta1, beta2 = group["betas"]
+        return group["lr"] / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        p, g, m, v, a, b = arrays
+        (rate, root), (beta1, beta2) = constants, group["betas"]
+        decay = group["weight_decay"]
+        if decay and self._decoupled:
+            p *= 1 - group["lr"] * decay
+        elif decay:
+            g = np.add(g, np.multiply(p, decay, out=b), out=b)
+        np.subtract(g, m, out=a)
+        a *= 1 - beta1
+        m += a
+        np.multiply(g, g, out=a)
+        a *= 1 - beta2
+        v *= beta2
+        v += a
+        np.sqrt(v, out=a)
+        a *= root
+        a += group["eps"]
+        np.divide(m, a, out=a)
+        a *= rate
+        p -= a
+
+
+class AdamW(Adam):
+    """Adam whose weight decay shrinks the parameter itself (Loshchilov and Hutter, 2019).
+
+    Parameters are those of :class:`Adam`; PyTorch's default decay is 0.01 here too.
+    """
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of the running mean of its square (Tieleman and Hinton, 2012).
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr, alpha, eps : float
+        Step size, decay of the running mean, and what is added to the root.
+    weight_decay, momentum : float
+        As for :class:`SGD`.
+    """
+
+    slots = ("square_avg", "momentum_buffer")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+    ) -> None:
+        settings = {"weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, **settings)
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        p, g, square, v, a, b = arrays
+        if group["weight_decay"]:
+            g = np.add(g, np.multiply(p, group["weight_decay"], out=b), out=b)
+        np.multiply(g, g, out=a)
+        a *= 1 - group["alpha"]
+        square *= group["alpha"]
+        square += a
+        np.sqrt(square, out=a)
+        a += group["eps"]
+        np.divide(g, a, out=a)
+        v *= group["momentum"]
+        v += a
+        p -= np.multiply(v, group["lr"], out=a)
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of its squares (Duchi, Hazan and Singer, 2011).
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr, lr_decay : float
+        The n-th step has the size ``lr / (1 + (n - 1) * lr_decay)``.
+    weight_decay, eps : float
+        Factor of the parameter; what is added to the root.
+    """
+
+    slots = ("sum",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        super().__init__(params, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+
+    def _constants(self, group: Mapping[str, Any], step: int) -> float:
+        return float(group["lr"] / (1 + (step - 1) * group["lr_decay"]))
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        p, g, total, a, b = arrays
+        if group["weight_decay"]:
+            g = np.add(g, np.multiply(p, group["weight_decay"], out=b), out=b)
+        total += np.multiply(g, g, out=a)
+        np.sqrt(total, out=a)
+        a += group["eps"]
+        np.divide(g, a, out=a)
+        a *= constants
+        p -= a
+
+
+class Lion(Optimizer):
+    """The sign of an interpolated momentum (Chen et al., 2023).
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr, weight_decay : float
+        Step size; the parameter shrinks by ``lr * weight_decay``.
+    betas : (float, float)
+        The momentum's share in the step, and in the new momentum.
+    """
+
+    slots = ("exp_avg",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=tuple(betas), weight_decay=weight_decay)
+
+    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
+        p, g, m, a, b = arrays
+        (beta1, beta2), lr = group["betas"], group["lr"]
+        p *= 1 - lr * group["weight_decay"]
+        np.subtract(m, g, out=a)
+        np.multiply(a, beta1, out=b)
+        b += g
+        np.sign(b, out=b)
+        b *= lr
+        p -= b
+        a *= beta2
+        np.add(a, g, out=m)
+
+
+# ---------------------------------------------------------------------------- L-BFGS
+
+
+class _Point(NamedTuple):
+    """A point on the line that is searched: its place, and value, gradient and slope there."""
+
+    t: float
+    f: float
+    g: Any
+    slope: float
+
+
+class LBFGS(Optimizer):
+    """Limited-memory BFGS with a line search for the strong Wolfe conditions.
+
+    For smooth functions that can be evaluated exactly, on all data at once. Source: Nocedal and
+    Wright, Numerical Optimization (2006), algorithms 7.4 and 3.5.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        One group.
+    lr : float
+        The first step tried in each iteration.
+    max_iter : int
+        Iterations in each call of :meth:`step`.
+    tolerance_grad, tolerance_change : float
+        Stop when no partial derivative, or when neither the value nor any parameter changes by
+        more.
+    history_size : int
+        Number of curvature pairs.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([3.0, 5.0], requires_grad=True)
+    >>> def loss():
+    ...     value = np.sum(np.square(w - np.array([1.0, 2.0])))
+    ...     value.backward()
+    ...     return value
+    >>> final = ag.optim.LBFGS([w]).step(loss)
+    >>> np.round(w.detach().numpy(), 6)
+    array([1., 2.])
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        max_iter: int = 20,
+        tolerance_grad: float = 1e-7,
+        tolerance_change: float = 1e-9,
+        history_size: int = 100,
+    ) -> None:
+        super().__init__(params, lr=lr)
+        if len(self.groups) > 1:
+            raise ValueError("LBFGS: parameter groups are not supported")
+        if max_iter < 1 or history_size < 1:
+            raise ValueError("LBFGS: max_iter and history_size must be at least 1")
+        self.max_iter = max_iter
+        self.tolerance_grad = tolerance_grad
+        self.tolerance_change = tolerance_change
+        self.history_size = history_size
+        self.n_iter = 0
+        self.n_eval = 0
+        size = sum(p.size for p in self._parameters())
+        self._steps = np.empty((0, size), self._parameters()[0].dtype)
+        self._changes = self._steps  # of the gradient, one row for each step
+        self._inverse = self._steps[:, :0]  # of the upper triangle of steps @ changes.T
+
+    def step(self, closure: Callable[[], Any] | None = None) -> float:  # type: ignore[override]
+        """Take up to ``max_iter`` iterations.
+
+        Parameters
+        ----------
+        closure : callable
+            Computes the loss, calls its backward, and returns it; gradients are cleared before.
+
+        Returns
+        -------
+        float
+            The loss at the new parameters, whose gradients are those last computed there.
+        """
+        if closure is None:
+            raise TypeError("LBFGS.step: needs a closure that computes the loss and its gradient")
+        x = np.concatenate([bare(p).reshape(-1) for p in self._parameters()])
+        f, g = self._evaluate(closure, x)
+        if not math.isfinite(f):
+            raise FloatingPointError(f"LBFGS.step: the loss is {f} to begin with")
+        for _ in range(self.max_iter):
+            if np.abs(g).max() <= self.tolerance_grad:
+                break
+            d = self._direction(g)
+            slope = float(g @ d)
+            if not slope < 0:
+                break
+            t = self.groups[0]["lr"] * (
+                1.0 if self.n_iter else min(1.0, 1 / float(np.abs(g).sum()))
+            )
+            end = self._search(closure, x, d, t, _Point(0.0, f, g, slope))
+            step, change = d * end.t, end.g - g
+            product = float(step @ change)
+            if product > np.finfo(x.dtype).eps * float(change @ change):
+                self._remember(step, change, product)
+            x = x + step
+            self.n_iter += 1
+            small = abs(end.f - f) <= self.tolerance_change * max(1.0, abs(f))
+            f, g = end.f, end.g
+            if small or np.abs(step).max() <= self.tolerance_change:
+                break
+        self._assign(x)
+        return f
+
+    def _assign(self, x: Any) -> None:
+        start = 0
+        for p in self._parameters():
+            overwritable(p)[...] = x[start : start + p.size].reshape(p.shape)
+            p.grad = None
+            start += p.size
+
+    def _evaluate(self, closure: Callable[[], Any], x: Any) -> tuple[float, Any]:
+        """Return the loss and its gradient at ``x``."""
+        self._assign(x)
+        loss = closure()
+        self.n_eval += 1
+        gradients = [
+            np.zeros(p.size, p.dtype) if p.grad is None else bare(p.grad).reshape(-1)
+            for p in self._parameters()
+        ]
+        return float(bare(loss)), np.concatenate(gradients)
+
+    def _direction(self, g: Any) -> Any:
+        """Return minus the gradient times the approximate inverse Hessian.
+
+        In the compact form of Byrd, Nocedal and Schnabel (1994), theorem 2.2: a few products of
+        matrices whatever the number of pairs.
+        """
+        if not len(self._steps):
+            return -g
+        steps, changes, inverse = self._steps, self._changes, self._inverse
+        scale = 1 / (inverse[-1, -1] * (changes[-1] @ changes[-1]))
+        u = inverse @ (steps @ g)
+        v = u / inverse.diagonal() + scale * (changes @ (u @ changes - g))
+        return (scale * u) @ changes - (v @ inverse) @ steps - scale * g
+
+    def _remember(self, step: Any, change: Any, product: float) -> None:
+        """Add a pair, with a column of the inverse; drop the oldest pair if there are too many."""
+        k, most = len(self._steps), self.history_size
+        inverse = np.zeros((k + 1, k + 1), step.dtype)
+        inverse[:k, :k] = self._inverse
+        inverse[:k, k] = self._inverse @ (self._steps @ change) / -product
+        inverse[k, k] = 1 / product
+        self._inverse = inverse[-most:, -most:]
+        self._steps = np.vstack([self._steps, step])[-most:]
+        self._changes = np.vstack([self._changes, change])[-most:]
+
+    def _search(
+        self, closure: Callable[[], Any], x: Any, d: Any, t: float, start: _Point
+    ) -> _Point:
+        """Return a point along ``d`` that meets the strong Wolfe conditions, or the best found."""
+
+        def at(t: float) -> _Point:
+            f, g = self._evaluate(closure, x + t * d)
+            return _Point(t, f, g, float(g @ d))
+
+        def too_high(point: _Point) -> bool:
+            return not point.f <= start.f + 1e-4 * point.t * start.slope
+
+        low, high = start, None
+        for _ in range(25):
+            new = at(t)
+            if too_high(new) or (low is not start and new.f >= low.f):
+                high = new
+                break
+            if abs(new.slope) <= -0.9 * start.slope:
+                return new
+            if new.slope >= 0:
+                low, high = new, low
+                break
+            t = _interpolated(low, new, new.t + 0.01 * (new.t - low.t), 10 * new.t)
+            low = new
+        if high is None:
+            return low
+        size = float(np.abs(d).max())
+        stuck = False
+        for _ in range(25):
+            left, right = sorted((low.t, high.t))
+            if (right - left) * size <= self.tolerance_change:
+                break
+            t = _interpolated(low, high, left, right)
+            # A trial next to an end, twice in a row or at the end itself, gets nowhere.
+            margin = 0.1 * (right - left)
+            close = min(t - left, right - t) < margin
+            if close and (stuck or t in (left, right)):
+                t = left + margin if t - left < right - t else right - margin
+                close = False
+            stuck = close
+            new = at(t)
+            if too_high(new) or new.f >= low.f:
+                high = new
+                continue
+            if abs(new.slope) <= -0.9 * start.slope:
+                return new
+            if new.slope * (high.t - low.t) >= 0:
+                high = low
+            low = new
+        return low
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the settings and copies of the steps and changes of the gradient."""
+        arrays = {"steps": self._steps, "changes": self._changes, "inverse": self._inverse}
+        return {**super().state_dict(), "n_iter": self.n_iter, **_copied(arrays)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; see :meth:`Optimizer.load_state_dict`."""
+        if state.get("optimizer") == "LBFGS" and state["steps"].shape[1] != self._steps.shape[1]:
+            raise ValueError(
+                f"LBFGS.load_state_dict: expected {self._steps.shape[1]} elements in all, "
+                f"got {state['steps'].shape[1]}"
+            )
+        super().load_state_dict(state)
+        self._steps, self._changes = state["steps"].copy(), state["changes"].copy()
+        self._inverse = state["inverse"].copy()
+        self.n_iter = state["n_iter"]
+
+
+def _interpolated(a: _Point, b: _Point, low: float, high: float) -> float:
+    """Return where the cubic through two points with their slopes is least, within bounds.
+
+    Nocedal and Wright (2006), equation 3.59; the middle where there is no minimum.
+    """
+    if a.t != b.t and math.isfinite(a.f + b.f + a.slope + b.slope):
+        if a.t > b.t:
+            a, b = b, a
+        d1 = a.slope + b.slope - 3 * (a.f - b.f) / (a.t - b.t)
+        square = d1 * d1 - a.slope * b.slope
+        if square >= 0:
+            d2 = math.sqrt(square)
+            divisor = b.slope - a.slope + 2 * d2
+            if divisor:
+                t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / divisor)
+                if math.isfinite(t):  # the square may have overflowed
+                    return min(max(t, low), high)
+    return (low + high) / 2
+
+
+# ---------------------------------------------------------------------------- schedules
+
+
+class Schedule:
+    """A learning rate for each step: closed formulas of the number of :meth:`step` calls.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups' ``lr`` is set: now, and by every step.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__}: expected an optimiser, not {optimizer!r}")
+        self.optimizer = optimizer
+        self.base = [float(group["lr"]) for group in optimizer.groups]
+        self.count = 0
+        self._set()
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps, where it was ``base``."""
+        raise NotImplementedError
+
+    def _set(self) -> None:
+        for group, base in zip(self.optimizer.groups, self.base):
+            group["lr"] = self.lr(base, self.count)
+
+    def step(self) -> None:
+        """Move on by one."""
+        self.count += 1
+        self._set()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` needs."""
+        return {"schedule": type(self).__name__, "base": list(self.base), "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state.
+
+        Raises
+        ------
+        ValueError
+            If it is of another schedule or number of groups.
+        """
+        name = type(self).__name__
+        if state.get("schedule") != name or len(state["base"]) != len(self.optimizer.groups):
+            raise ValueError(
+                f"{name}.load_state_dict: this is the state of {state.get('schedule')} "
+                f"with {len(state.get('base', ()))} groups"
+            )
+        self.base = list(state["base"])
+        self.count = state["count"]
+
+
+class StepLR(Schedule):
+    """``lr * gamma ** (count // step_size)``."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = _at_least_1("StepLR", "step_size", step_size)
+        self.gamma = gamma
+        super().__init__(optimizer)
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        return base * self.gamma ** (count // self.step_size)
+
+
+class LinearLR(Schedule):
+    """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``."""
+
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, total_iters: int = 5
+    ) -> None:
+        self.start_factor = start_factor
+        self.total_iters = _at_least_1("LinearLR", "total_iters", total_iters)
+        super().__init__(optimizer)
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        done = min(count / self.total_iters, 1)
+        return base * (self.start_factor + (1 - self.start_factor) * done)
+
+
+class CosineAnnealingLR(Schedule):
+    """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps (Loshchilov, Hutter 2017).
+
+    It begins after ``warmup`` steps that raise the rate linearly from 0; it ends at ``eta_min``.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, warmup: int = 0
+    ) -> None:
+        self.T_max = _at_least_1("CosineAnnealingLR", "T_max", T_max)
+        self.eta_min = eta_min
+        self.warmup = warmup
+        super().__init__(optimizer)
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        if count < self.warmup:
+            return base * (count + 1) / (self.warmup + 1)
+        return _cosine(base, self.eta_min, (count - self.warmup) / self.T_max)
+
+
+class OneCycleLR(Schedule):
+    """Up to ``max_lr`` and down again along cosines (Smith and Topin, 2018).
+
+    From ``max_lr / div_factor`` to ``max_lr`` in the first share ``pct_start`` of ``total_steps``,
+    then to the initial rate over ``final_div_factor``. Momenta are left alone.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float,
+        total_steps: int,
+        pct_start: float = 0.3,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+    ) -> None:
+        self.max_lr = max_lr
+        self.total_steps = _at_least_1("OneCycleLR", "total_steps", total_steps)
+        if not 0 < pct_start < 1:
+            raise ValueError(f"OneCycleLR: pct_start must be between 0 and 1, got {pct_start}")
+        self.pct_start = pct_start
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
+        super().__init__(optimizer)
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        first = self.max_lr / self.div_factor
+        top = self.pct_start * self.total_steps - 1
+        if count <= top:
+            return _cosine(first, self.max_lr, count / top)
+        done = (count - top) / (self.total_steps - 1 - top)
+        return _cosine(self.max_lr, first / self.final_div_factor, done)
+
+
+class ReduceLROnPlateau(Schedule):
+    """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
+
+    An improvement is one by more than the share ``threshold`` of the best value.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        min_lr: float = 0.0,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', not {mode!r}")
+        if not 0 < factor < 1:
+            raise ValueError(f"ReduceLROnPlateau: factor must be between 0 and 1, got {factor}")
+        self.mode = mode
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.min_lr = min_lr
+        self.best: float | None = None
+        self.bad = 0
+        super().__init__(optimizer)
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many reductions."""
+        return max(base * self.factor**count, min(base, self.min_lr))
+
+    def step(self, value: float | None = None) -> None:
+        """Take note of the value that should improve."""
+        if value is None:
+            raise TypeError("ReduceLROnPlateau.step: needs the value that should improve")
+        value = float(value)
+        sign = 1 if self.mode == "min" else -1
+        if self.best is None or sign * (self.best - value) > self.threshold * abs(self.best):
+            self.best, self.bad = value, 0
+        else:
+            self.bad += 1
+        if self.bad > self.patience:
+            self.bad = 0
+            super().step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` needs."""
+        return {**super().state_dict(), "best": self.best, "bad": self.bad}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; see :meth:`Schedule.load_state_dict`."""
+        super().load_state_dict(state)
+        self.best, self.bad = state["best"], state["bad"]
+
+
+def _at_least_1(name: str, setting: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{name}: {setting} must be at least 1, got {value}")
+    return value
+
+
+def _cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
+
+
+# ---------------------------------------------------------------------------- gradients
+
+
+def grad_norm(params: Iterable[Tensor]) -> float:
+    """Return the Euclidean norm of all gradients together; nan or inf only if an element is."""
+    gradients = [bare(p.grad).reshape(-1) for p in params if p.grad is not None]
+    total = sum(float(np.vdot(g, g)) for g in gradients)
+    if math.isfinite(total):
+        return math.sqrt(total)
+    largest = max(float(np.abs(g).max(initial=0)) for g in gradients)
+    if not math.isfinite(largest):
+        return largest
+    return largest * math.sqrt(sum(float(np.sum(np.square(g / largest))) for g in gradients))
+
+
+def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+    """Scale all gradients, in place, so that their common norm is at most ``max_norm``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        Those without a gradient are skipped.
+    max_norm : float
+        Positive.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    FloatingPointError
+        If a gradient holds nan or inf; nothing has changed then.
+    """
+    params = list(params)
+    if not max_norm > 0:
+        raise ValueError(f"optim.clip_grad_norm: max_norm must be positive, got {max_norm}")
+    norm = grad_norm(params)
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"optim.clip_grad_norm: the norm of the gradients is {norm}")
+    scale = max_norm / (norm + 1e-6)
+    if scale < 1:
+        for p in params:
+            if p.grad is not None:
+                g = bare(p.grad)
+                np.multiply(g, scale, out=g)
+    return norm
+
+
+def clip_grad_value(params: Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of the gradients to ``-clip_value`` to ``clip_value``."""
+    if not clip_value > 0:
+        raise ValueError(f"optim.clip_grad_value: clip_value must be positive, got {clip_value}")
+    for p in params:
+        if p.grad is not None:
+            g = bare(p.grad)
+            np.clip(g, -clip_value, clip_value, out=g)

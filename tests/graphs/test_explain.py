@@ -1,0 +1,160 @@
+"""Backpropagation as text, and two graphs side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+
+
+def leaf(value: Any, name: str | None = None) -> ag.Tensor:
+    return ag.Tensor(value, requires_grad=True, name=name, dtype=float)
+
+
+def test_every_step_in_order() -> None:
+    x = leaf(3.0, "x")
+    y = x * x + 2.0 * x
+    y.name = "y"
+    assert ag.explain(y) == (
+        "Backpropagation from y: 3 operations, 1 leaf, 16 B kept for backward.\n"
+        """
+Forward, in the order of computation
+  x = 3
+  t1 = x * x = 9
+  t2 = 2 * x = 6
+  y = t1 + t2 = 15
+
+Backward, in the opposite order; g is the gradient of what a step computed
+  1. y = t1 + t2
+       g = d y/d y = 1
+       to t1: g
+           = 1
+       to t2: g
+           = 1
+  2. t2 = 2 * x
+       g = d y/d t2 = 1
+       to x: g * x, where x is 2
+           = 2
+           contribution 1 of 3 to x
+  3. t1 = x * x
+       g = d y/d t1 = 1
+       to x: g * y, where y is x
+           = 3
+           contribution 2 of 3 to x
+       to x: g * x
+           = 3
+           contribution 3 of 3 to x, which add up to 8
+
+Gradients of the leaves
+  d y/d x = 8"""
+    )
+
+
+def test_what_broadcasting_repeated_is_said_to_be_summed() -> None:
+    x, b = leaf(np.ones((4, 3)), "x"), leaf([1.0, 2.0, 3.0], "b")
+    text = ag.explain(np.sum(x + b))
+    assert (
+        "summed over axis 0, along which broadcasting had repeated b: (4, 3) to (3,)\n"
+        "           = [4, 4, 4]" in text
+    )
+    assert "(4, 3), 1 to 1, mean 1, norm 3.464" in text
+    column = leaf(np.ones((4, 1)), "c")
+    text = ag.explain(np.sum(column * np.ones((2, 4, 3))))
+    assert "summed over axes 0, 2, along which broadcasting had repeated c" in text
+
+
+def test_the_fused_node_says_what_it_subtracts() -> None:
+    z = leaf([[2.0, 1.0]], "z")
+    text = ag.explain(ag.cross_entropy(z, np.array([0])))
+    assert "a fused node: g * (ŷ - y) / N" in text
+    assert "ŷ = [[0.7311, 0.2689]]" in text
+    assert "y = [[1, 0]]" in text
+    assert "to z: g * (ŷ - y) / N\n           = [[-0.2689, 0.2689]]" in text
+    assert text.endswith("d t1/d z = [[-0.2689, 0.2689]]")
+
+
+def test_the_gradients_told_are_the_engines_and_nothing_is_stored() -> None:
+    rng = np.random.default_rng(3)
+    x, w = leaf(rng.normal(size=2), "x"), leaf(rng.normal(size=(2, 2)), "w")
+    loss = np.sum(np.tanh(x @ w) ** 2.0)
+    text = ag.explain(loss)
+    assert x.grad is None
+    loss.backward()
+    for t in (x, w):
+        told = text.rpartition(f"d t4/d {t.name} = ")[2].partition("\n")[0]
+        assert np.allclose(json.loads(told), t.grad, rtol=1e-3)
+
+
+def test_a_vector_is_explained_from_a_cotangent_of_ones() -> None:
+    x = leaf([1.0, 2.0], "x")
+    assert "d t1/d x = [2, 4]" in ag.explain(x * x)
+
+
+def test_an_argument_changed_since_is_refused_as_by_backward() -> None:
+    data = np.array([1.0, 2.0])
+    y = np.sum(leaf([1.0, 1.0]) * data)
+    data[0] = 5
+    with pytest.raises(RuntimeError, match="was changed between the call"):
+        ag.explain(y)
+
+
+# ---------------------------------------------------------------------------- side by side
+
+
+def losses() -> tuple[ag.Tensor, ag.Tensor]:
+    z = leaf([[2.0, 1.0, 0.0], [0.0, 1.0, 0.5]], "z")
+    return ag.cross_entropy(z, [0, 1]), ag.unfused_cross_entropy(z, [0, 1])
+
+
+def test_two_graphs_side_by_side() -> None:
+    comparison = ag.compare_graphs(*losses(), titles=("fused", "unfused"))
+    rows = {row[0]: row[1:] for row in comparison.rows}
+    assert rows["operations"] == ("1", str(len(comparison.graphs[1].operations)))
+    assert len(comparison.graphs[1].operations) > 5
+    assert rows["value"][0] == rows["value"][1] == "0.5439"
+    assert rows["|gradient of z|"][0] == rows["|gradient of z|"][1]
+    assert set(rows) == {
+        "operations",
+        "kept for backward",
+        "largest result",
+        "value",
+        "|gradient of z|",
+    }
+    assert 0 < comparison.difference < 1e-15
+    lines = str(comparison).splitlines()
+    assert lines[0].split() == ["fused", "unfused"]
+    assert lines[-1].startswith("The gradients of the 1 leaf that they share differ by ")
+
+
+def test_a_difference_is_found_and_leaves_are_matched_by_name() -> None:
+    a, b = leaf([1.0, 2.0], "a"), leaf([1.0, 2.0], "a")
+    comparison = ag.compare_graphs(np.sum(a * a), np.sum(b * b * 1.5))
+    assert comparison.difference == 2.0
+    assert comparison.titles == ("np.sum (first)", "np.sum (second)")
+    apart = ag.compare_graphs(np.sum(a), np.sum(leaf([1.0], "b")))
+    assert apart.sentence == "They share no leaf."
+    shapes = ag.compare_graphs(np.sum(a), np.sum(leaf([[1.0]], "a")))
+    assert shapes.sentence == "They share no leaf."
+
+
+def test_a_comparison_is_saved_by_its_ending(tmp_path: Path) -> None:
+    comparison = ag.compare_graphs(*losses(), titles=("fused", "unfused"))
+    data = json.loads(comparison.save(tmp_path / "c.json").read_text())
+    assert {k: len(graph["nodes"]) for k, graph in data.items()} == {
+        title: len(graph.nodes) for title, graph in zip(comparison.titles, comparison.graphs)
+    }
+    assert comparison.save(tmp_path / "c.txt").read_text().startswith("   ")
+    with pytest.raises(ValueError, match=r"c.png must end in .html, .json or .txt"):
+        comparison.save(tmp_path / "c.png")
+
+
+def test_a_leaf_without_a_name_is_the_same_leaf() -> None:
+    x = leaf([1.0, 2.0])
+    comparison = ag.compare_graphs(np.sum(x * x), np.sum(x**2.0))
+    assert comparison.rows[-1][0] == "|gradient of leaf1|"
+    assert comparison.difference == 0

@@ -1,0 +1,351 @@
+"""The explorer, driven in a browser without a window."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+
+pytestmark = [
+    pytest.mark.browser,
+    # Selenium's own connection may still be open when a test ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+NASTY = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+
+
+def leaf(value: Any, name: str | None = None) -> ag.Tensor:
+    return ag.Tensor(value, requires_grad=True, name=name, dtype=float)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    driver_path = shutil.which("chromedriver")
+    if driver_path is None:
+        pytest.skip("needs Chromium and its driver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
+        "window-size=1400,800",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.chrome.service.Service(driver_path)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser: Any, tmp_path: Path) -> Iterator[Page]:
+    page = Page(browser, tmp_path)
+    yield page
+    page.check_nothing_left_it()
+
+
+class Page:
+    """A saved page, opened from its file."""
+
+    def __init__(self, browser: Any, folder: Path) -> None:
+        self.browser = browser
+        self.path = folder / "page.html"
+
+    def open(self, graph: Any, at: str = "") -> None:
+        graph.save(self.path)
+        self.browser.get("about:blank")
+        self.browser.get_log("performance")
+        self.browser.get(self.path.as_uri() + at)
+
+    def check_nothing_left_it(self) -> None:
+        assert self.browser.get_log("browser") == []
+        messages = [
+            json.loads(m["message"])["message"] for m in self.browser.get_log("performance")
+        ]
+        sent = [m for m in messages if m["method"] == "Network.requestWillBeSent"]
+        asked = {m["params"]["request"]["url"].partition("#")[0] for m in sent}
+        assert asked <= {self.path.as_uri(), "about:blank"}
+        assert not self.js("return window.hacked")
+
+    def js(self, script: str, *arguments: Any) -> Any:
+        return self.browser.execute_script(script, *arguments)
+
+    def find(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements("css selector", selector))
+
+    def click_drawn(self, selector: str) -> None:
+        event = "new MouseEvent('click', {bubbles: true})"
+        self.js(f"arguments[0].dispatchEvent({event})", self.find(selector)[0])
+
+    def colour_by(self, value: str) -> None:
+        self.js(
+            "const e = document.getElementById('colour'); e.value = arguments[0];"
+            " e.dispatchEvent(new Event('change'))",
+            value,
+        )
+
+    def text(self, selector: str) -> str:
+        return " ".join(element.text for element in self.find(selector))
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.find("body")[0].send_keys(key)
+
+    def numbers(self, selector: str) -> list[float]:
+        return [float(span.text.replace("−", "-")) for span in self.find(f"{selector} span")]
+
+
+def neuron() -> ag.Tensor:
+    x, w, b = leaf([2.0, -1.0], "x"), leaf([-3.0, 0.5], "w"), leaf(3.0, "b")
+    y = np.tanh(np.sum(x * w) + b) * 1.0
+    y.name = "y"
+    return y
+
+
+LEFT, RIGHT, HOME, END, ENTER = "\ue012", "\ue014", "\ue011", "\ue010", "\ue007"
+
+
+def test_stepping_to_the_end_shows_the_engines_gradients(page: Page) -> None:
+    y = neuron()
+    page.open(ag.graph(y))
+    assert page.text("h1") == "Backpropagation from y"
+    assert page.text("#where") == "Start"
+    for i in range(1, 6):
+        page.find("#next")[0].click()
+        assert page.text("#where").startswith(f"Forward {i} of 5")
+    assert "keeps" not in page.text("#step")
+    for i in range(1, 6):
+        page.find("#next")[0].click()
+        assert page.text("#where").startswith(f"Backward {i} of 5")
+        hidden = page.js("return document.querySelectorAll('svg .unknown').length")
+        assert (hidden == 0) is (i == 5)
+    assert "t1 = x * w" in page.text("#step h2")
+    y.backward()
+    x = next(t for t in ag.graph(y).nodes if t.label == "x")
+    told = page.numbers("#step .card .gradient")
+    assert np.allclose(told[:2], x.gradient.array, rtol=1e-3)
+    page.find("#next")[0].click()
+    assert page.text("#where").startswith("Backward 5 of 5")
+    # The drawn gradients are those, too.
+    drawn = page.js(
+        "return [...document.querySelectorAll('.node.leaf text')].map(t => t.textContent)"
+    )
+    assert ", ".join(f"{v:.4g}" for v in x.gradient.array) in " ".join(drawn)
+    assert page.find(".unknown") == []
+
+
+def test_a_step_lights_up_its_node_and_shows_rule_and_sums(page: Page) -> None:
+    x, b = leaf(np.ones((3, 2)), "x"), leaf([1.0, 2.0], "b")
+    page.open(ag.graph(np.sum((x + b) * x)))
+    page.press(*[RIGHT] * 6)
+    assert page.text("#where") == "Backward 3 of 3: t1"
+    assert page.js("return [...document.querySelectorAll('svg .now')].map(e => e.id)") == ["g0-n2"]
+    assert "np.add" in page.text("svg .now")
+    assert len(page.find("svg .goal")) == 3  # both uses of x, and b
+    assert len(page.find("svg .flow")) == 2
+    told = page.text("#step")
+    assert "to x: g" in told
+    assert "2nd of 2 contributions: now they are added up" in told
+    assert "summed over axis 0, which broadcasting had repeated: (3, 2) → (2,)" in told
+    page.press(LEFT)
+    assert "to x: g * x where x is t1" in page.text("#step")
+    assert "1st of 2 contributions" in page.text("#step")
+
+
+def test_the_keyboard_is_enough(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    page.press(RIGHT, RIGHT)
+    assert page.text("#where").startswith("Forward 2 of 5")
+    page.press(LEFT)
+    assert page.text("#where").startswith("Forward 1 of 5")
+    page.press(END)
+    assert page.text("#where").startswith("Backward 5 of 5")
+    page.press(HOME)
+    assert page.text("#where") == "Start"
+    page.press(" ")
+    assert "pause" in page.text("#play")
+    page.press(" ")
+    assert "play" in page.text("#play")
+    page.press("/")
+    assert page.js("return document.activeElement.id") == "find"
+    find = page.browser.switch_to.active_element
+    find.send_keys("tanh")
+    assert len(page.find("svg .found")) == 1
+    find.send_keys(ENTER)
+    assert "np.tanh" in page.text("#node h2")
+    node = page.find("svg .node.leaf")[0]
+    page.js("arguments[0].focus()", node)
+    node.send_keys(ENTER)
+    assert "The chosen node: leaf" in page.text("#node")
+
+
+def test_what_a_screen_reader_is_told(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    told = page.js(
+        "return [...document.querySelectorAll('svg .node')].map(n => [n.tabIndex,"
+        " n.getAttribute('role'), n.getAttribute('aria-label')])"
+    )
+    assert [0, "button", "x: leaf, shape (2,)"] in told
+    assert [0, "button", "t1: np.multiply, shape (2,)"] in told
+    assert page.js("return document.documentElement.lang") == "en"
+    assert page.find("#step")[0].get_attribute("aria-live") == "polite"
+    page.press(RIGHT)
+    assert page.find("#slider")[0].get_attribute("aria-valuetext") == "Forward 1 of 5: t1"
+    unnamed = page.js(
+        "return [...document.querySelectorAll('button, input, select')].filter(e =>"
+        " !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).length"
+    )
+    assert unnamed == 0
+
+
+def test_a_node_is_inspected(page: Page) -> None:
+    with ag.recording():
+        x = leaf(np.linspace(-1, 1, 100).reshape(10, 10), "x")
+        y = np.sum(np.maximum(x, 0.0) * 3.0)
+    page.open(ag.graph(y), "#0.6")
+    page.click_drawn("svg .leaf")
+    told = page.text("#node")
+    assert "(10, 10) float64, 800 B" in told
+    assert "used by" in told
+    assert len(page.find("#node .value .grid span")) == 100
+    assert len(page.find("#node .value .hist span")) == 20
+    assert "50 zero" in page.text("#gradient")
+    page.find("#node td .link")[0].click()
+    told = page.text("#node")
+    assert "np.maximum" in told
+    assert f"{__file__}:" in told
+    assert "rule, x" in told
+
+
+def test_colours_by_gradient_and_bytes(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    fills = (
+        "return [...document.querySelectorAll('svg .node > g > a > *:first-child')]"
+        ".map(e => getComputedStyle(e).fill)"
+    )
+    kinds = page.js(fills)
+    page.colour_by("gradient")
+    gradients = page.js(fills)
+    assert kinds != gradients
+    assert page.text("#key").split() == sorted(page.text("#key").split(), key=float)
+    page.colour_by("bytes")
+    assert page.js(fills) not in (kinds, gradients)
+    assert "B" in page.text("#key")
+    page.colour_by("kind")
+    assert page.js(fills) == kinds
+
+
+def test_predicting_hides_gradients_until_asked(page: Page) -> None:
+    x = leaf(3.0, "x")
+    page.open(ag.graph(x * x), "#0.2")
+    page.find("#predict")[0].click()
+    assert "3" not in page.text("#step .card .gradient")
+    assert page.js("return document.querySelectorAll('svg .of-gradient:not(.unknown)').length") == 0
+    answer = page.find("#step .card input")[0]
+    answer.send_keys("4", ENTER)
+    assert "Not that." in page.text("#step .card")
+    answer.clear()
+    answer.send_keys("3", ENTER)
+    assert "Right." in page.text("#step .card")
+    page.find("#step .card .hidden-gradient button")[-1].click()
+    assert page.text("#step .card:nth-of-type(3) .gradient") in ("3", "")
+
+
+def test_two_graphs_step_beside_each_other(page: Page) -> None:
+    z = leaf([[2.0, 1.0, 0.0]], "z")
+    fused, unfused = ag.cross_entropy(z, [0]), ag.unfused_cross_entropy(z, [0])
+    page.open(ag.compare_graphs(fused, unfused, titles=("fused", "unfused")))
+    assert len(page.find("svg.graph")) == 2
+    table = page.text("#comparison")
+    count = len(ag.graph(unfused).operations)
+    assert f"operations 1 {count}" in table.replace("\n", " ")
+    assert "differ by" in table
+    page.press(END)
+    assert page.text("#where") == "Backward 1 of 1: t1"
+    assert "g * (ŷ - y) / N" in page.text("#step")
+    page.find("#view1 .bar")[0].click()
+    page.press(END)
+    assert page.text("#where") == f"Backward {count} of {count}: t1"
+    ids = page.js("return [...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+
+
+def test_names_run_nothing(page: Page) -> None:
+    x = leaf([1.0, 2.0], NASTY)
+    y = np.sum(x * x)
+    y.name = NASTY
+    page.open(ag.graph(y, names={NASTY: x}))
+    page.press(END)
+    page.click_drawn("svg .leaf")
+    assert NASTY in page.text("#node")
+    assert page.find("img") == []
+    assert len(page.find("script")) == 2
+
+
+def test_no_other_script_may_run(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    page.js(
+        "const s = document.createElement('script'); s.textContent = 'window.hacked = 1';"
+        " document.body.append(s)"
+    )
+    assert not page.js("return window.hacked")
+    refused = page.browser.get_log("browser")
+    assert len(refused) == 1
+    assert "Content Security Policy" in refused[0]["message"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_both_themes_are_legible(page: Page, theme: str) -> None:
+    feature = {"name": "prefers-color-scheme", "value": theme}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    page.open(ag.graph(neuron()), "#0.8")
+    colour = "return getComputedStyle(arguments[0])[arguments[1]]"
+
+    def brightness(selector: str, what: str) -> float:
+        value = page.js(colour, page.find(selector)[0], what)
+        return sum(map(float, value[value.index("(") + 1 : -1].split(",")[:3])) / 3
+
+    dark = theme == "dark"
+    assert (brightness("body", "background-color") < 60) is dark
+    assert (brightness("body", "color") > 180) is dark
+    assert (brightness("svg .leaf polygon", "fill") < 100) is dark
+    assert (brightness("svg .leaf text", "fill") > 180) is dark
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_small_window_keeps_everything_reachable(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    page.browser.set_window_size(520, 700)
+    wide = page.js("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1]
+    page.find("#next")[0].click()
+    assert page.text("#where").startswith("Forward 1")
+    page.browser.set_window_size(1400, 800)
+
+
+def test_a_large_graph_steps_without_lag(page: Page) -> None:
+    h = leaf(np.ones(4), "x")
+    for i in range(200):
+        h = np.tanh(h) * (1.0 + i)
+    page.open(ag.graph(np.sum(h), max_nodes=2000))
+    took = page.js(
+        "const t = performance.now();"
+        " for (let i = 0; i < 50; i++) document.getElementById('next').click();"
+        " return (performance.now() - t) / 50"
+    )
+    assert took < 100  # milliseconds a step

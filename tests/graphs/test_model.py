@@ -1,0 +1,457 @@
+"""What a graph is made of: nodes, edges, names, values, gradients and rules."""
+
+from __future__ import annotations
+
+import dis
+import gc
+import json
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite.graphs.source import rule_text
+from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
+from autograd_lite.tape import TABLE, Primitive
+
+
+def leaf(value: Any, name: str | None = None) -> ag.Tensor:
+    return ag.Tensor(value, requires_grad=True, name=name, dtype=float)
+
+
+def neuron() -> ag.Tensor:
+    x, w, b = leaf(2.0, "x"), leaf(-3.0, "w"), leaf(7.0, "b")
+    return np.tanh(x * w + b)
+
+
+def labels(graph: ag.graphs.Graph) -> list[str]:
+    return [node.label for node in graph.nodes]
+
+
+def edges(graph: ag.graphs.Graph) -> set[tuple[str, str, str]]:
+    name = labels(graph)
+    return {(name[e.source], name[e.target], e.argument) for e in graph.edges}
+
+
+def by_name(graph: ag.graphs.Graph, label: str) -> Any:
+    return next(node for node in graph.nodes if node.label == label)
+
+
+def test_nodes_and_edges() -> None:
+    graph = ag.graph(neuron())
+    assert {n.label: (n.kind, n.function) for n in graph.nodes} == {
+        "x": ("leaf", ""),
+        "w": ("leaf", ""),
+        "b": ("leaf", ""),
+        "t1": ("operation", "np.multiply"),
+        "t2": ("operation", "np.add"),
+        "t3": ("result", "np.tanh"),
+    }
+    assert edges(graph) == {
+        ("x", "t1", "x"),
+        ("w", "t1", "y"),
+        ("t1", "t2", "x"),
+        ("b", "t2", "y"),
+        ("t2", "t3", "x"),
+    }
+    assert [n.id for n in graph.nodes] == list(range(6))
+    assert all(e.source < e.target for e in graph.edges)
+
+
+def test_rules_are_those_of_the_table_in_their_own_words() -> None:
+    graph = ag.graph(neuron())
+    assert by_name(graph, "t1").rules == [("x", "g * y"), ("y", "g * x")]
+    assert by_name(graph, "t2").rules == [("x", "g"), ("y", "g")]
+    assert by_name(graph, "t3").rules == [("x", "g * (1 - ans * ans)")]
+
+
+LAMBDAS = {
+    id(rule): rule
+    for entry in TABLE.values()
+    if isinstance(entry, Primitive)
+    for rule in entry.rules
+    if rule is not None and rule.__name__ == "<lambda>"
+}
+
+
+def operations(function: Any) -> list[tuple[str, str]]:
+    # How a function of a module is called depends on whether the module's import is compiled along.
+    calls = {"LOAD_METHOD", "LOAD_ATTR", "LOAD_GLOBAL", "PUSH_NULL", "PRECALL", "CALL", "SWAP"}
+    return [
+        (i.opname, i.argrepr.partition(" object ")[0])
+        for i in dis.get_instructions(function)
+        if i.opname not in calls
+    ]
+
+
+def test_the_text_of_every_lambda_rule_compiles_to_the_rule() -> None:
+    assert len(LAMBDAS) > 100
+    for rule in LAMBDAS.values():
+        code = rule.__code__
+        parameters = ", ".join(code.co_varnames[: code.co_argcount])
+        free = ", ".join(code.co_freevars)
+        text = f"lambda {parameters}: {rule_text(rule)}"
+        again = eval(f"(lambda {free}: ({text}))({', '.join('0' for _ in code.co_freevars)})")
+        assert operations(again) == operations(rule), text
+        assert again.__code__.co_names == code.co_names, text
+
+
+def test_lambdas_on_one_line_are_told_apart() -> None:
+    first, second = (lambda g, x: g * x), (lambda g, y: -g / y)
+    assert (rule_text(first), rule_text(second)) == ("g * x", "-g / y")
+
+
+def test_a_rule_that_is_a_function_is_told_by_what_it_says_it_does() -> None:
+    def halved(g: Any) -> Any:
+        """Return ``g / 2``.
+
+        More.
+        """
+
+    assert rule_text(halved) == "g / 2 (halved)"
+    assert rule_text(eval("lambda g: g + 1")) == "a lambda whose source is not at hand"
+
+
+def test_small_values_and_constants_are_kept_without_ceremony() -> None:
+    x = leaf([1.0, 2.0], "x")
+    graph = ag.graph(np.sum(2.0 * x + np.array([10.0, 20.0])))
+    found = {n.label: n.value.array.tolist() for n in graph.nodes}
+    assert found == {
+        "x": [1, 2],
+        "2": 2.0,
+        "t1": [2, 4],
+        "c1": [10, 20],
+        "t2": [12, 24],
+        "t3": 36.0,
+    }
+    assert [n.kind for n in graph.nodes if n.label in ("2", "c1")] == ["constant", "constant"]
+
+
+def test_a_value_that_was_not_kept_says_so_and_recording_keeps_it() -> None:
+    def total() -> ag.Tensor:
+        return np.sum(leaf(np.ones((40, 40)), "x") + 1.0)
+
+    graph = ag.graph(total())
+    assert by_name(graph, "t1").value is None
+    assert "t1 = x + y" not in graph.explain()
+    assert "not kept (compute it under ag.recording())" in graph.explain()
+    with ag.recording():
+        graph = ag.graph(total())
+    assert by_name(graph, "t1").value.mean == 2
+    assert "not kept" not in graph.explain()
+
+
+def test_a_large_value_that_a_rule_holds_is_shown() -> None:
+    x = leaf(np.ones((40, 40)), "x")
+    h = x + 1.0
+    total = np.sum(h * h)
+    del h
+    assert by_name(ag.graph(total), "t1").value.mean == 2
+
+
+def test_recording_keeps_the_users_file_and_line() -> None:
+    x = leaf([1.0, 2.0])
+    with ag.recording():
+        y = np.exp(x)
+        z = np.linalg.norm(y)
+    origins = {n.function: n.origin for n in ag.graph(z).operations}
+    line = test_recording_keeps_the_users_file_and_line.__code__.co_firstlineno
+    assert origins["np.exp"] == (__file__, line + 3)
+    assert {origin for f, origin in origins.items() if f != "np.exp"} == {(__file__, line + 4)}
+    assert ag.graph(np.exp(x)).operations[0].origin is None
+
+
+def test_recording_reaches_into_transforms_and_ends() -> None:
+    seen = []
+
+    def f(x: Any) -> Any:
+        y = np.exp(x)
+        seen.append(y)
+        return np.sum(y)
+
+    with ag.recording():
+        ag.grad(f)(np.zeros(1000))
+    ag.grad(f)(np.zeros(1000))
+    values = [ag.graph(y).output for y in seen]
+    assert [v.origin is not None for v in values] == [True, False]
+
+
+def test_a_small_result_that_is_a_view_does_not_keep_a_large_array_alive() -> None:
+    big = leaf(np.zeros(100_000)) + 1.0
+    watched = weakref.ref(big.data)
+    total = np.sum(big[:3])
+    del big
+    gc.collect()
+    assert watched() is None
+    assert by_name(ag.graph(total), "t2").value.array.tolist() == [1, 1, 1]
+
+
+def test_names_come_from_tensors_mappings_and_modules() -> None:
+    rng = np.random.default_rng(0)
+    model = ag.nn.Sequential(ag.nn.Linear(2, 3, rng=rng), np.tanh)
+    inputs = np.ones((1, 2))
+    hidden = model(inputs)
+    loss = np.sum(hidden)
+    loss.name = "loss"
+    graph = ag.graph(loss, names={"inputs": inputs, "hidden": hidden, "model": model, "n": 3})
+    assert {"inputs", "hidden", "model.0.weight", "model.0.bias", "loss"} <= set(labels(graph))
+    assert by_name(graph, "model.0.weight").scope == "model.0"
+    assert {"0.weight", "0.bias"} <= set(labels(ag.graph(loss, names=model)))
+    assert {"0.weight"} <= set(labels(ag.graph(loss, names=model.named_parameters())))
+    assert {"hidden"} <= set(labels(ag.graph(loss, names=locals())))
+    with pytest.raises(TypeError, match="names must be a mapping of names to tensors, not 3"):
+        ag.graph(loss, names=3)
+
+
+def test_gradients_are_only_what_was_computed() -> None:
+    x, y = leaf(3.0, "x"), leaf(0.0, "y")
+    z = x * x + y
+    assert all(n.gradient is None for n in ag.graph(z).nodes)
+    graph = ag.graph(z, grads=True)
+    found = {n.label: float(n.gradient.array) for n in graph.nodes}
+    assert found == {"x": 6.0, "t1": 1.0, "y": 1.0, "t2": 1.0}
+    assert x.grad is None
+    z.backward()
+    assert {n.label for n in ag.graph(z).nodes if n.gradient is not None} == {"x", "y"}
+    assert ag.graph(z, grads=np.array(2.0)).nodes[0].gradient.array == 12
+
+
+def test_gradients_are_the_engines_for_every_node() -> None:
+    rng = np.random.default_rng(1)
+    x, w = leaf(rng.normal(size=(5, 3)), "x"), leaf(rng.normal(size=(3, 4)), "w")
+    h = np.tanh(x @ w)
+    h.name = "h"
+    target = rng.integers(0, 4, 5)
+    loss = ag.cross_entropy(h, target)
+    graph = ag.graph(loss, grads=True)
+    loss.backward()
+    assert np.array_equal(by_name(graph, "x").gradient.array, x.grad)
+    assert np.array_equal(by_name(graph, "w").gradient.array, w.grad)
+    through = ag.grad(lambda h: ag.cross_entropy(h, target))(h.data)
+    assert np.allclose(by_name(graph, "h").gradient.array, through, rtol=1e-14)
+
+
+def test_a_step_has_the_sums_of_broadcasting_and_counts_contributions() -> None:
+    x, b = leaf(np.ones((4, 3)), "x"), leaf([[1.0], [2.0], [3.0], [4.0]], "b")
+    c = leaf([1.0, 2.0, 3.0], "c")
+    graph = ag.graph(np.sum((x + b) * c + c), grads=True)
+    parts = {
+        (graph.nodes[p.target].label, graph.nodes[s.node].function): p
+        for s in graph.steps
+        for p in s.contributions
+    }
+    assert parts["b", "np.add"].summed == (1,)
+    assert parts["b", "np.add"].before == (4, 3)
+    assert parts["b", "np.add"].value.array.tolist() == [[6.0], [6], [6], [6]]
+    assert parts["x", "np.add"].summed == ()
+    assert (parts["c", "np.add"].summed, parts["c", "np.multiply"].summed) == ((0,), (0,))
+    assert (parts["c", "np.add"].number, parts["c", "np.add"].of) == (1, 2)
+    assert (parts["c", "np.multiply"].number, parts["c", "np.multiply"].of) == (2, 2)
+    assert [graph.nodes[s.node].function for s in graph.steps] == [
+        "np.sum",
+        "np.add",
+        "np.multiply",
+        "np.add",
+    ]
+
+
+def test_what_a_node_keeps_is_what_its_rules_read() -> None:
+    x, y = leaf(np.ones((2, 3))), leaf(np.ones(3))
+    graph = ag.graph(np.exp(x * y) + x)
+    kept = {n.function: (n.kept, n.kept_bytes) for n in graph.operations}
+    assert kept == {
+        "np.multiply": (["y (3,)", "x (2, 3)"], 72),
+        "np.exp": (["ans (2, 3)"], 48),
+        "np.add": ([], 0),
+    }
+    assert graph.kept_bytes == 120
+
+
+def test_the_fused_loss_is_marked_and_shows_what_it_subtracts() -> None:
+    z = leaf([[2.0, 1.0, 0.0]], "z")
+    node = ag.graph(ag.cross_entropy(z, [1])).output
+    assert node.fused
+    rule, arrays = node.insight
+    assert rule == "g * (ŷ - y) / N"
+    assert np.allclose(arrays["ŷ"].array, ag.softmax(z.data))
+    assert arrays["y"].array.tolist() == [[0, 1, 0]]
+    assert not any(n.fused for n in ag.graph(ag.unfused_cross_entropy(z, [1])).nodes)
+    smoothed = ag.graph(ag.cross_entropy(z, [1], label_smoothing=0.3, reduction="sum")).output
+    assert smoothed.insight[0] == "g * (ŷ - y)"
+    assert np.allclose(smoothed.insight[1]["y"].array, [[0.1, 0.8, 0.1]])
+
+
+def test_looking_at_a_graph_leaves_what_the_first_backward_takes() -> None:
+    z = leaf([[2.0, 1.0, 0.0]], "z")
+    loss = ag.cross_entropy(z, [1])
+    kept = ag.graph(loss).output.kept_bytes
+    ag.explain(loss)
+    assert ag.graph(loss, grads=True).output.kept_bytes == kept
+    loss.backward()
+    assert ag.graph(loss).output.kept_bytes < kept
+
+
+def test_where_a_nan_is_born_is_marked() -> None:
+    with np.errstate(all="ignore"):
+        graph = ag.graph(np.sum(np.log(leaf([1.0, -1.0])) * 2.0))
+    assert [n.function for n in graph.nodes if n.born == "value"] == ["np.log"]
+    graph = ag.graph(np.sum(np.sqrt(leaf([1.0, 0.0])) * 2.0), grads=True)
+    assert [(n.function, n.born) for n in graph.nodes if n.born] == [("np.sqrt", "gradient")]
+
+
+def test_functions_of_several_results_and_several_arguments() -> None:
+    a = leaf([[2.0, 1.0], [1.0, 3.0]], "a")
+    values, vectors = np.linalg.eigh(a)
+    graph = ag.graph(np.sum(values) + np.sum(vectors), grads=True)
+    assert [n.function for n in graph.operations if n.function.startswith("result")] == [
+        "result 0",
+        "result 1",
+    ]
+    json.dumps(graph.to_json(), allow_nan=False)
+    assert "digraph" in graph.to_dot()
+    joined = ag.graph(np.sum(np.concatenate([a, np.ones((1, 2)), a])), grads=True)
+    assert by_name(joined, "a").gradient.array.tolist() == [[2, 2], [2, 2]]
+    indexed = ag.graph(a[0, 1:] * a[1, :1])
+    assert {n.options for n in indexed.operations} == {"[0, 1:]", "[1, :1]", ""}
+    summed = ag.graph(np.sum(a, axis=1, keepdims=True))
+    assert summed.output.options == "axis=1, keepdims=True"
+
+
+def test_what_has_no_graph_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ag.graph: this tensor has no graph"):
+        ag.graph(ag.Tensor(1.0))
+    with pytest.raises(TypeError, match=r"ag.graph: expected a tensor, not float"):
+        ag.graph(1.0)
+    with pytest.raises(ValueError, match="direction must be"):
+        ag.graph(neuron(), direction="up")
+    with pytest.raises(ValueError, match="max_nodes must be at least 2, not 1"):
+        ag.graph(neuron(), max_nodes=1)
+    only = ag.graph(leaf([1.0, 2.0], "x"))
+    assert labels(only) == ["x"]
+    assert "x" in only.to_dot()
+
+
+def chain(length: int) -> ag.Tensor:
+    h = leaf(np.ones(4), "x")
+    for _ in range(length):
+        h = h * 1.001
+    return h
+
+
+def test_five_thousand_operations_take_linear_time_and_lines() -> None:
+    def measured(length: int) -> tuple[float, int, int]:
+        output = chain(length)
+        gc.collect()
+        start = time.perf_counter()
+        graph = ag.graph(output, grads=np.ones(4), max_nodes=10**6)
+        lines = graph.to_dot().count("\n")
+        text = graph.explain().count("\n")
+        return time.perf_counter() - start, lines, text
+
+    measured(100)
+    short, long = measured(1000), measured(5000)
+    assert long[1] - short[1] == 4 * 4000  # a constant, an operation, and two edges
+    assert long[2] - short[2] == 5 * 4000
+    assert long[0] < 15 * short[0]
+
+
+def test_sixty_shared_additions_are_linear() -> None:
+    def lines(count: int) -> int:
+        h = leaf(1.0, "x")
+        for _ in range(count):
+            h = h + h
+        graph = ag.graph(h, grads=True)
+        assert len(graph.nodes) == count + 1
+        assert graph.nodes[0].gradient.array == 2.0**count
+        return graph.to_dot().count("\n")
+
+    assert lines(60) - lines(30) == 3 * 30
+
+
+def test_the_json_has_the_documented_schema() -> None:
+    with ag.recording(), np.errstate(all="ignore"):
+        z = leaf([[2.0, 1.0]], 'a "quoted" </script> name')
+        loss = ag.cross_entropy(z * np.array([1.0, np.inf]) * 0.0 + z, [0])
+    graph = ag.graph(loss, grads=True)
+    data = json.loads(json.dumps(graph.to_json(), allow_nan=False))
+    assert set(data) == {"version", "caption", "note", "output", "nodes", "edges", "backward"}
+    assert data["version"] == 1
+    for i, node in enumerate(data["nodes"]):
+        assert node["id"] == i
+        assert node["kind"] in ("leaf", "constant", "operation", "result")
+        assert {"op", "name", "scope", "shape", "dtype", "src", "rules", "kept_bytes"} <= set(node)
+        for summary in (node["value"], node["grad"]):
+            if summary is not None:
+                assert set(summary) == {"stats", "hist", "preview"}
+                count = int(np.prod(summary["preview"]["shape"]))
+                assert len(summary["preview"]["data"]) == count
+    for edge in data["edges"]:
+        assert set(edge) == {"from", "to", "arg", "shape", "tracked"}
+    for step in data["backward"]:
+        assert set(step) == {"node", "upstream_norm", "contrib"}
+        for part in step["contrib"]:
+            assert {"to", "norm", "summed_axes", "n_of_m"} <= set(part)
+    assert data["nodes"][0]["name"] == 'a "quoted" </script> name'
+    assert data["nodes"][0]["src"] is None
+    assert data["nodes"][data["output"]]["src"].startswith(str(Path(__file__)))
+    values = [n["value"]["preview"]["data"] for n in data["nodes"]]
+    assert any("nan" in v for v in values)
+
+
+# ---------------------------------------------------------------------------- arrays in few words
+
+
+def test_a_summary_of_a_small_array_is_the_array() -> None:
+    array = np.array([[1.23456, 0.0], [np.nan, -np.inf]])
+    summary = Summary(array)
+    array[0, 0] = 9
+    assert str(summary) == "[[1.235, 0], [nan, -inf]]"
+    assert (summary.zeros, summary.nans, summary.infs) == (1, 1, 1)
+    assert (summary.min, summary.max, summary.finite) == (0.0, 1.23456, False)
+
+
+def test_a_summary_of_a_large_array_is_bounded() -> None:
+    array = np.arange(40_000.0).reshape(200, 200)
+    summary = Summary(array)
+    assert not summary.whole
+    assert summary.array.tolist() == array[:16, :16].tolist()
+    assert summary.norm == pytest.approx(np.linalg.norm(array))
+    assert str(summary) == "0 to 4e+04, mean 2e+04, norm 4.619e+06"
+    data = summary.to_json()
+    assert len(data["preview"]["data"]) == 256
+    assert sum(data["hist"]["counts"]) == 40_000
+
+
+def test_summaries_of_odd_arrays() -> None:
+    assert Summary(np.zeros((0, 3))).to_json()["preview"]["data"] == []
+    assert Summary(np.full(3, 1e200)).norm == pytest.approx(3**0.5 * 1e200)
+    assert str(Summary(np.array([True, False]))) == "[1, 0]"
+    assert Summary(np.full(2000, np.nan)).to_json()["stats"]["min"] == "nan"
+    assert Summary(np.float32(0.1)).dtype == "float32"
+
+
+def test_numbers_shapes_and_sizes_as_text() -> None:
+    assert [number(x) for x in (0.123456, 1e-30, 3, np.int64(7), True)] == [
+        "0.1235",
+        "1e-30",
+        "3",
+        "7",
+        "1",
+    ]
+    assert [shape_text(s) for s in ((), (3,), (2, 3), ((2,), ()))] == [
+        "scalar",
+        "(3,)",
+        "(2, 3)",
+        "(2,) and scalar",
+    ]
+    assert [size_text(n) for n in (0, 1023, 1536, 5 << 20, 3 << 30)] == [
+        "0 B",
+        "1,023 B",
+        "1.5 KiB",
+        "5.0 MiB",
+        "3.0 GiB",
+    ]

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite import nn
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+class Pair(nn.Module):
+    def __init__(self, rng):
+        self.first = nn.Linear(2, 3, rng=rng)
+        self.rest = [nn.Linear(3, 3, rng=rng), nn.BatchNorm1d(3)]
+        self.named = {"out": nn.Linear(3, 1, rng=rng)}
+        self.scale = ag.Tensor([2.0], requires_grad=True)
+        self.offset = np.zeros(1)
+        self.note = "text"
+
+    def forward(self, x):
+        for layer in (self.first, *self.rest, self.named["out"]):
+            x = layer(x)
+        return x * self.scale + self.offset
+
+
+def test_attributes_lists_and_dictionaries_register(rng):
+    names = [name for name, _ in Pair(rng).named_parameters()]
+    assert names == [
+        "scale",
+        "first.weight",
+        "first.bias",
+        "rest.0.weight",
+        "rest.0.bias",
+        "rest.1.weight",
+        "rest.1.bias",
+        "named.out.weight",
+        "named.out.bias",
+    ]
+    state = Pair(rng).state_dict()
+    assert set(state) - set(names) == {
+        "offset",
+        "rest.1.running_mean",
+        "rest.1.running_var",
+        "rest.1.num_batches_tracked",
+    }
+
+
+def test_a_shared_parameter_is_listed_once_and_saved_under_both_names(rng):
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Linear(2, 2, rng=rng))
+    model[1].weight = model[0].weight
+    assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert "1.weight" in model.state_dict()
+
+
+def test_results_kept_as_attributes_are_no_parameters(rng):
+    model = nn.Linear(2, 2, rng=rng)
+    model.last = model(np.ones(2))
+    assert [name for name, _ in model.named_parameters()] == ["weight", "bias"]
+
+
+def test_state_dict_is_a_snapshot_that_load_state_dict_restores(rng):
+    model = Pair(rng)
+    before = model.state_dict()
+    x = rng.normal(size=(4, 2))
+    model(x)  # moves the running statistics
+    for p in model.parameters():
+        p.grad = np.ones(p.shape)
+    ag.optim.SGD(model.parameters(), lr=1.0).step()  # in place
+    assert not np.array_equal(before["first.weight"], model.state_dict()["first.weight"])
+    assert model.load_state_dict(before) == ([], [])
+    after = model.state_dict()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert [after[name].dtype for name in before] == [before[name].dtype for name in before]
+
+
+def test_strict_loading_lists_every_problem_and_changes_nothing(rng):
+    model = Pair(rng)
+    before = model.state_dict()
+    state = {**before, "extra": np.ones(1), "first.weight": np.ones((5, 2))}
+    state["named.out.bias"] = np.array(["x"])
+    del state["scale"]
+    state["first.bias"] = before["first.bias"] + 1
+    with pytest.raises(
+        ValueError, match=r"load_state_dict of Pair: missing: scale; unexpected: extra"
+    ) as e:
+        model.load_state_dict(state)
+    assert "first.weight: expected (3, 2), got (5, 2)" in str(e.value)
+    assert "named.out.bias: expected real numbers" in str(e.value)
+    assert all(np.array_equal(before[n], v) for n, v in model.state_dict().items())
+    with pytest.raises(TypeError, match="expected a mapping of names to arrays, not list"):
+        model.load_state_dict([1])
+
+
+def test_loading_that_is_not_strict_says_what_it_left_out(rng):
+    model = nn.Linear(2, 1, rng=rng)
+    found = model.load_state_dict({"weight": np.ones((1, 2)), "other": 1.0}, strict=False)
+    assert found.missing == ["bias"]
+    assert found.unexpected == ["other"]
+    assert np.array_equal(model.weight.numpy(), np.ones((1, 2)))
+
+
+def test_loading_refuses_an_older_graph_instead_of_a_wrong_gradient(rng):
+    model = nn.Linear(2, 1, rng=rng)
+    x = ag.Tensor(np.ones((1, 2)), requires_grad=True)
+    loss = np.sum(model(x))
+    model.load_state_dict({"weight": np.ones((1, 2)), "bias": np.ones(1)})
+    with pytest.raises(RuntimeError, match="updated in place"):
+        loss.backward()
+
+
+def test_train_and_eval_reach_every_module(rng):
+    model = Pair(rng)
+    assert model.eval() is model
+    assert not model.rest[1].training
+    assert model.train().rest[1].training
+
+
+def test_generators_are_found_once(rng):
+    model = nn.Sequential(nn.Dropout(rng=rng), nn.Dropout(rng=rng))
+    assert model.generators() == [rng]
+
+
+def test_zero_grad(rng):
+    model = nn.Linear(2, 1, rng=rng)
+    np.sum(model(np.ones((3, 2)))).backward()
+    assert model.weight.grad is not None
+    model.zero_grad()
+    assert model.weight.grad is None
+
+
+def test_repr_is_a_tree_with_shapes_and_counts(rng):
+    model = nn.Sequential(
+        nn.Linear(64, 100, rng=rng), nn.ReLU(), np.tanh, nn.Linear(100, 10, rng=rng)
+    )
+    assert repr(model).splitlines() == [
+        "Sequential: 7,510 parameters",
+        "  0: Linear(in_features=64, out_features=100): "
+        "weight (100, 64), bias (100,), 6,500 parameters",
+        "  1: ReLU",
+        "  3: Linear(in_features=100, out_features=10): "
+        "weight (10, 100), bias (10,), 1,010 parameters",
+    ]
+
+
+def test_sequential(rng):
+    model = nn.Sequential(nn.Linear(2, 3, rng=rng), np.tanh)
+    assert len(model) == 2
+    assert model[1] is np.tanh
+    assert model(np.ones((1, 2))).shape == (1, 3)
+    with pytest.raises(
+        TypeError, match="Sequential: argument 1 must be a Module or function, not 3"
+    ):
+        nn.Sequential(np.tanh, 3)
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Module defines no forward"):
+        nn.Module()(1)

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite import checkpoint, nn
+
+FORMATS = [".npz", ".safetensors"]
+
+
+@pytest.fixture(params=FORMATS)
+def path(request, tmp_path):
+    if request.param == ".safetensors":
+        pytest.importorskip("safetensors")
+    return tmp_path / f"state{request.param}"
+
+
+def same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return type(a) is type(b) and (a == b or a != a)
+
+
+STATE = {
+    "weights": {"0.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "0.bias": np.zeros(0)},
+    "bytes": np.arange(5, dtype=np.uint8),
+    "mask": np.array([True, False]),
+    "scalar": np.array(3.5),
+    "numbers": [1, 2.5, float("nan"), float("inf"), 2**127, "text", None, True],
+    "nested": [{"a": np.int64([[1], [2]])}, {}],
+    "half": np.array([1.5], np.float16),
+}
+
+
+def test_round_trip(path):
+    ag.save(path, STATE)
+    assert same(ag.load(path), STATE)
+
+
+def test_a_model_becomes_its_state_dictionary(path):
+    rng = np.random.default_rng(0)
+    model = nn.Sequential(nn.Linear(3, 2, rng=rng), nn.BatchNorm1d(2))
+    ag.save(path, model)
+    other = nn.Sequential(nn.Linear(3, 2, rng=rng), nn.BatchNorm1d(2))
+    other.load_state_dict(ag.load(path))
+    assert same(other.state_dict(), model.state_dict())
+    ag.save(path, {"model": model, "tensor": model[0].weight, "one": np.float32(2)})
+    loaded = ag.load(path)
+    assert same(loaded["model"], model.state_dict())
+    assert same(loaded["tensor"], model[0].weight.detach().numpy())
+    assert same(loaded["one"], np.array(2, np.float32))
+
+
+def test_arrays_that_are_not_contiguous_keep_their_values(path):
+    a = np.arange(24.0).reshape(2, 3, 4)
+    state = {"t": a.T, "s": a[:, ::2, ::-1], "f": np.asfortranarray(a), "big": a.astype(">f8")}
+    ag.save(path, state)
+    loaded = ag.load(path)
+    assert all(np.array_equal(loaded[name], value) for name, value in state.items())
+
+
+def test_names_that_collide_keep_their_values(path):
+    state = {"a.b": np.zeros(1), "a": {"b": np.ones(1)}, "autograd_lite.json": np.full(1, 2.0)}
+    ag.save(path, state)
+    assert same(ag.load(path), state)
+
+
+def test_the_same_state_gives_the_same_bytes(path):
+    ag.save(path, STATE)
+    first = path.read_bytes()
+    ag.save(path, STATE)
+    assert path.read_bytes() == first
+
+
+def test_npz_is_readable_by_numpy(tmp_path):
+    ag.save(tmp_path / "a.npz", {"w": np.arange(3), "n": 1})
+    with np.load(tmp_path / "a.npz") as archive:
+        assert np.array_equal(archive["w"], np.arange(3))
+
+
+def test_what_cannot_be_saved_is_named_before_anything_is_written(path):
+    ag.save(path, {"w": np.ones(1)})
+    before = path.read_bytes()
+    for state, message in [
+        ({"a": {"b": np.array([{}])}}, r"ag\.save: a\.b has the dtype object"),
+        ({"a": [1, {1, 2}]}, r"ag\.save: a\.1 is a set; only arrays, tensors, modules"),
+        ({1: 2}, r"ag\.save: keys must be strings, got 1 in state"),
+        ({"c": np.array(1j)}, r"ag\.save: c has the dtype complex128"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            ag.save(path, state)
+    assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_other_endings_and_missing_files_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"model\.pt must end in \.npz or \.safetensors"):
+        ag.save(tmp_path / "model.pt", {})
+    with pytest.raises(FileNotFoundError):
+        ag.load(tmp_path / "none.npz")
+    with pytest.raises(OSError, match="No such file"):
+        ag.save(tmp_path / "none" / "a.npz", {})
+
+
+def flips(path, count):
+    """Return how many of some random single-bit changes of a file are refused."""
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for bit in rng.choice(8 * len(data), size=count, replace=count > 8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            ag.load(path)
+        except ValueError as error:
+            refused += "is damaged or was not written by ag.save" in str(error)
+    return refused
+
+
+def test_flipped_bits_are_refused(path):
+    ag.save(path, STATE)
+    assert flips(path, 100) == 100
+
+
+@pytest.mark.slow
+def test_a_thousand_flipped_bits_are_refused(path):
+    ag.save(path, {"w": np.random.default_rng(0).normal(size=30), "step": 3})
+    assert flips(path, 1000) == 1000
+
+
+def test_truncated_and_foreign_files_are_refused(path):
+    ag.save(path, STATE)
+    data = path.read_bytes()
+    for n in (0, 1, 10, 100, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:n])
+        with pytest.raises(ValueError, match="is damaged"):
+            ag.load(path)
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.abort, ()
+
+
+def test_load_never_reaches_pickle(tmp_path, monkeypatch):
+    reached = []
+
+    def refuse(*args, **kwargs):
+        reached.append(args)
+        raise AssertionError("pickle was reached")
+
+    signed = tmp_path / "signed.npz"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        with archive.open("x.npy", "w") as file:
+            np.lib.format.write_array(file, np.array([Bomb()]), allow_pickle=True)
+        archive.comment = b"0" * 64
+    data = buffer.getvalue()[:-64]
+    import hashlib
+
+    signed.write_bytes(data + hashlib.sha256(data).hexdigest().encode())
+    bare = tmp_path / "bare.npz"
+    bare.write_bytes(pickle.dumps(Bomb()))
+    plain = tmp_path / "plain.npz"
+    np.savez(plain, x=np.array([Bomb()]))
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(pickle, "Unpickler", refuse)
+    for file in (signed, bare, plain):
+        with pytest.raises(ValueError, match="is damaged or was not written by"):
+            ag.load(file)
+    assert not reached
+
+
+def test_the_previous_file_takes_over_and_says_so(path):
+    ag.save(path, {"n": 1}, keep_previous=True)
+    ag.save(path, {"n": 2}, keep_previous=True)
+    assert ag.load(path) == {"n": 2}
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.warns(UserWarning, match="is damaged .* loaded the previous one, .*previous"):
+        assert ag.load(path) == {"n": 1}
+    path.unlink()
+    assert checkpoint.exists(path)
+    with pytest.warns(UserWarning, match="No such file .* loaded the previous one"):
+        assert ag.load(path) == {"n": 1}
+
+
+def test_the_file_is_there_at_every_moment_and_without_links_the_previous_one(path, monkeypatch):
+    ag.save(path, {"n": 1}, keep_previous=True)
+    replace, seen = os.replace, []
+
+    def watched(source, target):
+        replace(source, target)
+        seen.append(path.exists())
+
+    monkeypatch.setattr(os, "replace", watched)
+    ag.save(path, {"n": 2}, keep_previous=True)
+    assert seen == [True, True]
+
+    def refuse(source, target):
+        raise OSError("no hard links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    ag.save(path, {"n": 3}, keep_previous=True)
+    assert seen[2:] == [False, True]
+    path.unlink()
+    with pytest.warns(UserWarning, match="loaded the previous one"):
+        assert ag.load(path) == {"n": 2}
+
+
+def test_a_failing_write_leaves_the_old_file(path, monkeypatch):
+    ag.save(path, {"n": 1})
+
+    def full(descriptor):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        ag.save(path, {"n": 2})
+    monkeypatch.undo()
+    assert ag.load(path) == {"n": 1}
+
+
+@pytest.mark.peer
+def test_weights_exchange_with_torch(tmp_path):
+    torch = pytest.importorskip("torch")
+    library = pytest.importorskip("safetensors.torch")
+    rng = np.random.default_rng(0)
+    ours = nn.Sequential(
+        nn.Conv2d(1, 4, 3, rng=rng), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(36, 8, rng=rng), nn.BatchNorm1d(8), nn.GELU(), nn.LayerNorm(8),
+        nn.Linear(8, 3, rng=rng),
+    )  # fmt: skip
+    T = torch.nn
+    theirs = T.Sequential(
+        T.Conv2d(1, 4, 3), T.ReLU(), T.MaxPool2d(2), T.Flatten(),
+        T.Linear(36, 8), T.BatchNorm1d(8), T.GELU(), T.LayerNorm(8), T.Linear(8, 3),
+    )  # fmt: skip
+    x = rng.normal(size=(5, 1, 8, 8)).astype(np.float32)
+    ours(x)  # moves the running statistics
+    theirs(torch.tensor(x * 2))
+    ours.eval()
+    theirs.eval()
+
+    def agree():
+        with torch.no_grad():
+            wanted = theirs(torch.tensor(x)).numpy()
+        return np.allclose(ours(x).detach().numpy(), wanted, atol=1e-6)
+
+    assert not agree()
+    library.save_file(theirs.state_dict(), tmp_path / "theirs.safetensors")
+    before = ours.state_dict()
+    ours.load_state_dict(ag.load(tmp_path / "theirs.safetensors"))
+    assert agree()
+    ours.load_state_dict(before)
+    assert not agree()
+    ag.save(tmp_path / "ours.safetensors", ours)
+    theirs.load_state_dict(library.load_file(tmp_path / "ours.safetensors"))
+    assert agree()

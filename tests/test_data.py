@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from autograd_lite.data import Batches, train_test_split
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_an_epoch_hands_out_everything_once_and_together(rng):
+    x, y = np.arange(10.0), np.arange(10)
+    data = Batches(x, y, batch_size=4, rng=rng)
+    batches = list(data)
+    assert [len(a) for a, _ in batches] == [4, 4, 2]
+    assert all(np.array_equal(a, b) for a, b in batches)
+    assert np.array_equal(np.sort(np.concatenate([a for a, _ in batches])), x)
+    assert len(data) == 3
+
+
+def test_each_epoch_has_an_order_of_its_own(rng):
+    data = Batches(np.arange(100), batch_size=100, rng=rng)
+    first = next(iter(data))
+    [again] = data
+    [second] = data
+    assert np.array_equal(first, again)  # the first loop was broken off
+    assert not np.array_equal(first, second)
+
+
+def test_without_shuffling_batches_are_in_order_and_need_no_generator():
+    assert [b.tolist() for b in Batches(np.arange(5), batch_size=2, shuffle=False)] == [
+        [0, 1],
+        [2, 3],
+        [4],
+    ]
+    dropped = Batches(np.arange(5), batch_size=2, shuffle=False, drop_last=True)
+    assert [b.tolist() for b in dropped] == [[0, 1], [2, 3]]
+    assert len(dropped) == 2
+
+
+def test_sequences_of_items_and_pairs(rng):
+    assert next(iter(Batches([[1, 2], [3, 4]], batch_size=2, shuffle=False))).tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
+
+    class Squares:
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, i):
+            return np.float32(i), i * i
+
+    x, y = next(iter(Batches(Squares(), batch_size=5, rng=rng)))
+    assert x.dtype == np.float32
+    assert np.array_equal(x * x, y)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 7])
+def test_resuming_goes_on_where_it_was(stop):
+    def made():
+        return Batches(np.arange(10), batch_size=3, rng=np.random.default_rng(3))
+
+    def run(data, n):
+        found = []
+        while len(found) < n:
+            for batch in data:
+                found.append(batch.tolist())
+                if len(found) == n:
+                    break
+        return found
+
+    whole = run(made(), 12)
+    data = made()
+    found = run(data, stop)
+    state = json.loads(json.dumps(data.state_dict()))
+    other = Batches(np.arange(10), batch_size=3, rng=np.random.default_rng(99))
+    other.load_state_dict(state)
+    assert found + run(other, 12 - stop) == whole
+
+
+def test_bad_arguments_are_named(rng):
+    with pytest.raises(
+        TypeError, match=r"Batches \(to shuffle\): rng must be a numpy\.random\.Generator"
+    ):
+        Batches(np.arange(3))
+    with pytest.raises(ValueError, match="Batches: the lengths differ: 3, 2"):
+        Batches(np.arange(3), np.arange(2), rng=rng)
+    with pytest.raises(ValueError, match="Batches: batch_size must be at least 1, got 0"):
+        Batches(np.arange(3), batch_size=0, rng=rng)
+    with pytest.raises(TypeError, match=r"Batches: batch_size must be an integer, got 2\.0"):
+        Batches(np.arange(3), batch_size=2.0, rng=rng)
+    with pytest.raises(ValueError, match="Batches: 3 items make no batch of 4"):
+        Batches(np.arange(3), batch_size=4, drop_last=True, rng=rng)
+    with pytest.raises(TypeError, match="expected at least one array or sequence"):
+        Batches(rng=rng)
+    state = Batches(np.arange(3), rng=rng).state_dict()
+    with pytest.raises(ValueError, match="the state was saved with length=3, but here it is 4"):
+        Batches(np.arange(4), rng=rng).load_state_dict(state)
+
+
+def test_train_test_split(rng):
+    x, y = np.arange(100), np.repeat([0, 1], [90, 10])
+    a, b, c, d = train_test_split(x, y, test_size=0.2, rng=rng)
+    assert (len(a), len(b)) == (80, 20)
+    assert np.array_equal(np.sort(np.concatenate([a, b])), x)
+    assert np.array_equal(y[a], c)
+    assert np.array_equal(y[b], d)
+    _, _, _, d = train_test_split(x, y, test_size=0.2, rng=rng, stratify=y)
+    assert np.sum(d) == 2
+    _, _, _, d = train_test_split(x, y, test_size=15, rng=rng, stratify=y)
+    assert len(d) == 15
+    assert np.sum(d) in (1, 2)
+    with pytest.raises(ValueError, match=r"test_size=1\.0 of 100 items leaves a part empty"):
+        train_test_split(x, test_size=1.0, rng=rng)
+    with pytest.raises(ValueError, match=r"expected arrays of one length, got \[100, 3\]"):
+        train_test_split(x, y[:3], test_size=0.5, rng=rng)
+    with pytest.raises(ValueError, match=r"stratify needs shape \(100,\), got \(3,\)"):
+        train_test_split(x, test_size=0.5, rng=rng, stratify=y[:3])

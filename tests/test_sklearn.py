@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from scipy import sparse
+from sklearn.datasets import load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+from threadpoolctl import threadpool_limits
+
+from autograd_lite.sklearn import MLPClassifier, SoftmaxClassifier
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_estimator_checks_pass():
+    for estimator in (SoftmaxClassifier(), SoftmaxClassifier(solver="adam", max_iter=50)):
+        results = check_estimator(estimator, on_skip=None)
+        assert sum(result["status"] == "passed" for result in results) >= 50
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_all_estimator_checks_of_the_perceptron_pass():
+    results = check_estimator(MLPClassifier(), on_skip=None)
+    assert sum(result["status"] == "passed" for result in results) >= 50
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Keep small matrix products from waiting for each other's threads."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X / 16, y, test_size=0.2, random_state=0, stratify=y)
+
+
+def test_it_finds_the_optimum_of_logistic_regression(digits):
+    X, X_test, y, y_test = digits
+    tight = {"tol": 1e-8, "max_iter": 2000}
+    ours = SoftmaxClassifier(**tight).fit(X, y)
+    theirs = LogisticRegression(**tight).fit(X, y)
+    assert np.allclose(ours.coef_, theirs.coef_, atol=1e-5)
+    assert np.allclose(ours.predict_proba(X_test), theirs.predict_proba(X_test), atol=2e-5)
+    assert ours.score(X_test, y_test) >= theirs.score(X_test, y_test)
+
+
+def test_weights_count_as_repetitions_and_classes_can_be_balanced(digits):
+    X, _, y, _ = digits
+    X, y = X[:200], y[:200]
+    weights = np.random.default_rng(0).integers(0, 3, 200)
+    tight = {"tol": 1e-9, "max_iter": 2000}
+    one = SoftmaxClassifier(**tight).fit(X, y, weights)
+    two = SoftmaxClassifier(**tight).fit(np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    assert np.allclose(one.coef_, two.coef_, atol=1e-5)
+    for class_weight in ("balanced", {0: 3.0, 1: 0.5}):
+        ours = SoftmaxClassifier(class_weight=class_weight, **tight).fit(X, y)
+        theirs = LogisticRegression(class_weight=class_weight, **tight).fit(X, y)
+        assert np.allclose(ours.coef_, theirs.coef_, atol=1e-5)
+
+
+def test_probabilities_scores_and_labels_agree(digits):
+    X, X_test, y, _ = digits
+    names = np.array([f"digit {i}" for i in range(10)])
+    model = SoftmaxClassifier().fit(X, names[y])
+    proba = model.predict_proba(X_test)
+    assert np.allclose(proba.sum(axis=1), 1)
+    assert np.allclose(np.exp(model.predict_log_proba(X_test)), proba)
+    assert np.array_equal(model.predict(X_test), names[proba.argmax(axis=1)])
+    assert model.decision_function(X_test).shape == (len(X_test), 10)
+    two = SoftmaxClassifier().fit(X[y < 2], y[y < 2])
+    assert two.decision_function(X_test).shape == (len(X_test),)
+    assert np.array_equal(two.predict(X_test), two.decision_function(X_test) > 0)
+
+
+def test_warm_start_and_no_penalty_and_no_intercept():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifier(warm_start=True, max_iter=500).fit(X, y)
+    first = model.n_iter_
+    assert model.fit(X, y).n_iter_ < first / 5
+    assert not SoftmaxClassifier(fit_intercept=False, max_iter=500).fit(X, y).intercept_.any()
+    free = SoftmaxClassifier(C=np.inf, max_iter=30)
+    with pytest.warns(ConvergenceWarning, match="stopped after max_iter=30 iterations"):
+        free.fit(X, y)
+    assert free.score(X, y) > 0.97
+
+
+def test_partial_fit_and_adam_approach_the_same_solution(digits):
+    X, X_test, y, y_test = digits
+    model = SoftmaxClassifier(batch_size=100, learning_rate=0.02, random_state=0)
+    for _ in range(15):
+        for part in np.array_split(np.arange(len(X)), 3):
+            model.partial_fit(X[part], y[part], classes=np.arange(10))
+    assert model.score(X_test, y_test) > 0.95
+    with pytest.raises(ValueError, match=r"partial_fit: \[11\] are not among the classes"):
+        model.partial_fit(X[:1], [11])
+    with pytest.raises(ValueError, match="partial_fit: classes must stay"):
+        model.partial_fit(X[:1], [1], classes=[1, 2])
+    adam = SoftmaxClassifier(solver="adam", max_iter=40, random_state=0).fit(X, y)
+    assert adam.score(X_test, y_test) > 0.95
+    again = SoftmaxClassifier(solver="adam", max_iter=40, random_state=0).fit(X, y)
+    assert np.array_equal(adam.coef_, again.coef_)
+
+
+@pytest.mark.filterwarnings("ignore:MLPClassifier. stopped")
+def test_mlp_learns_digits(digits):
+    X, X_test, y, y_test = digits
+    model = MLPClassifier(max_iter=60, learning_rate_init=0.01, random_state=0).fit(X, y)
+    assert model.score(X_test, y_test) > 0.97
+    assert model.n_iter_ == len(model.loss_curve_)
+    again = pickle.loads(pickle.dumps(model))
+    assert np.array_equal(again.predict_proba(X_test), model.predict_proba(X_test))
+
+
+@pytest.mark.filterwarnings("ignore:MLPClassifier. stopped")
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "silu", "logistic", "identity"])
+def test_mlp_activations_and_dtypes(activation):
+    X, y = load_iris(return_X_y=True)
+    X = X.astype(np.float32)
+    model = MLPClassifier((8, 8), activation, max_iter=5, random_state=0).fit(X, y)
+    assert model.predict_proba(X).dtype == np.float32
+
+
+def test_inside_pipelines_and_searches():
+    X, y = load_iris(return_X_y=True)
+    pipeline = make_pipeline(StandardScaler(), SoftmaxClassifier())
+    assert cross_val_score(pipeline, X, y, cv=3).mean() > 0.93
+    search = GridSearchCV(pipeline, {"softmaxclassifier__C": [0.01, 1.0]}, cv=3).fit(X, y)
+    assert search.best_params_ == {"softmaxclassifier__C": 1.0}
+
+
+def test_bad_input_is_named():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(TypeError, match="Sparse data was passed"):
+        SoftmaxClassifier().fit(sparse.csr_matrix(X), y)
+    with pytest.raises(ValueError, match="C must be positive, got 0"):
+        SoftmaxClassifier(C=0).fit(X, y)
+    with pytest.raises(ValueError, match="unknown solver 'sgd'"):
+        SoftmaxClassifier(solver="sgd").fit(X, y)
+    with pytest.raises(ValueError, match=r"only one class: np\.int64"):
+        SoftmaxClassifier().fit(X, np.zeros(150, int))
+    with pytest.raises(ValueError, match=r"must not all be zero|at least one non-zero"):
+        SoftmaxClassifier().fit(X, y, np.zeros(150))
+    with pytest.raises(ValueError, match="activation must be one of relu, tanh"):
+        MLPClassifier(activation="sin").fit(X, y)
+    with pytest.raises(NotFittedError):
+        MLPClassifier().predict(X)
+    with pytest.raises(ValueError, match="NaN"):
+        SoftmaxClassifier().fit(np.where(X == X[0, 0], np.nan, X), y)

@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite import nn
+from autograd_lite.training import History, accuracy
+
+
+def problem(seed=0, n=60):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    return x, (x[:, 0] + x[:, 1] > 0).astype(int), rng
+
+
+def parts(seed=0, batch_size=10, **settings):
+    x, y, rng = problem(seed)
+    model = nn.Sequential(
+        nn.Linear(4, 8, rng=rng), nn.ReLU(), nn.Dropout(0.2, rng=rng), nn.Linear(8, 2, rng=rng)
+    )
+    data = ag.data.Batches(x, y, batch_size=batch_size, rng=rng)
+    optimizer = ag.optim.Adam(model.parameters(), lr=0.02)
+    return model, ag.cross_entropy, data, optimizer
+
+
+def bits(model):
+    return {name: value.tobytes() for name, value in model.state_dict().items()}
+
+
+def quiet(*args, **kwargs):
+    return ag.fit(*args, progress=False, **kwargs)
+
+
+def test_it_learns_and_keeps_a_history():
+    model, loss, data, optimizer = parts()
+    x, y, _ = problem()
+    validation = ag.data.Batches(x, y, batch_size=25, shuffle=False)
+    history = quiet(
+        model,
+        loss,
+        data,
+        optimizer,
+        epochs=30,
+        validation=validation,
+        metrics={"accuracy": accuracy},
+    )
+    assert list(history) == ["epoch", "loss", "lr", "val_loss", "val_accuracy"]
+    assert history["epoch"] == list(range(1, 31))
+    assert history["loss"][-1] < 0.3 < history["loss"][0]
+    assert history["val_accuracy"][-1] > 0.95
+    assert history["val_accuracy"][-1] == accuracy(model.eval()(x), y)
+    assert isinstance(history["loss"][0], float)
+
+
+def test_the_plain_loop_gives_the_same_bits():
+    model, loss, data, optimizer = parts()
+    history = quiet(model, loss, data, optimizer, epochs=3)
+    other, loss, data, optimizer = parts()
+    for _ in range(3):
+        total = 0.0
+        for x, y in data:
+            optimizer.zero_grad()
+            value = loss(other(x), y)
+            value.backward()
+            optimizer.step()
+            total += value.item() * len(y)
+    assert bits(model) == bits(other)
+    assert history["loss"][-1] == total / 60
+
+
+def test_accumulated_batches_are_one_larger_batch():
+    def run(batch_size, accumulate):
+        x, y, rng = problem()
+        model = nn.Linear(4, 2, rng=rng, dtype=float)
+        data = ag.data.Batches(x.astype(float), y, batch_size=batch_size, shuffle=False)
+        quiet(
+            model,
+            ag.cross_entropy,
+            data,
+            ag.optim.SGD(model.parameters(), lr=0.5),
+            epochs=2,
+            accumulate=accumulate,
+        )
+        return model.state_dict()["weight"]
+
+    assert np.allclose(run(20, 1), run(5, 4), rtol=1e-12)
+    assert np.allclose(run(60, 1), run(12, 99), rtol=1e-12)  # what is left at the end counts fully
+
+
+def test_evaluate_weighs_batches_by_length_and_restores_the_mode():
+    model, loss, _, _ = parts()
+    x, y, _ = problem()
+    whole = ag.evaluate(model, loss, [(x, y)], {"accuracy": accuracy})
+    uneven = ag.evaluate(model, loss, [(x[:7], y[:7]), (x[7:], y[7:])], {"accuracy": accuracy})
+    assert whole["loss"] == pytest.approx(uneven["loss"], rel=1e-6)
+    assert whole["accuracy"] == pytest.approx(uneven["accuracy"], rel=1e-12)
+    assert model.training
+    ag.evaluate(model.eval(), loss, [(x, y)])
+    assert not model.training
+
+
+def test_early_stopping_goes_back_to_the_best_weights():
+    model, _, data, optimizer = parts()
+    scores = iter([3.0, 1.0, 2.0, 2.0, 0.0])
+    seen = []
+
+    def validated(prediction, target):
+        if model.training:
+            return ag.cross_entropy(prediction, target)
+        seen.append(bits(model))
+        return next(scores)
+
+    x, y, _ = problem()
+    history = quiet(model, validated, data, optimizer, epochs=9, validation=[(x, y)], patience=2)
+    assert history["val_loss"] == [3, 1, 2, 2]
+    assert bits(model) == seen[1]
+
+
+def test_callbacks_stop_and_see_the_history():
+    model, loss, data, optimizer = parts()
+    seen = []
+
+    def callback(m, history):
+        assert m is model
+        seen.append(len(history["loss"]))
+        return len(seen) == 2
+
+    assert quiet(model, loss, data, optimizer, epochs=9, callbacks=[callback])["epoch"] == [1, 2]
+    assert seen == [1, 2]
+
+
+def test_schedules_move_by_epoch_or_step_and_plateau_watches_the_loss():
+    model, loss, data, optimizer = parts()
+    schedule = ag.optim.StepLR(optimizer, 1, 0.5)
+    assert quiet(model, loss, data, optimizer, epochs=3, schedule=schedule)["lr"] == [
+        0.02,
+        0.01,
+        0.005,
+    ]
+    schedule = ag.optim.StepLR(optimizer, 6, 0.5)
+    quiet(model, loss, data, optimizer, epochs=2, schedule=schedule, schedule_every="step")
+    assert schedule.count == 12
+    plateau = ag.optim.ReduceLROnPlateau(optimizer, patience=0, threshold=1.0)
+    quiet(model, loss, data, optimizer, epochs=4, schedule=plateau)
+    assert plateau.count == 3
+
+
+def test_max_norm_limits_the_step():
+    model, loss, data, _ = parts()
+    before = model.state_dict()["0.weight"]
+    optimizer = ag.optim.SGD(model.parameters(), lr=1.0)
+    quiet(model, loss, data, optimizer, epochs=1, max_norm=1e-3)
+    assert 0 < np.linalg.norm(model.state_dict()["0.weight"] - before) <= 6e-3
+
+
+# ---------------------------------------------------------------------------- loud failures
+
+
+def test_nan_in_the_data_stops_before_the_step_and_is_named():
+    model, loss, _, optimizer = parts()
+    x, y, _ = problem()
+    x[25, 1] = np.nan
+    data = ag.data.Batches(x, y, batch_size=10, shuffle=False)
+    message = r"fit: the loss is nan at epoch 1, step 3 \(batch 3\); 1 values of x are not finite"
+    with pytest.raises(FloatingPointError, match=message):
+        quiet(model, loss, data, optimizer, epochs=1)
+    assert all(np.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_a_loss_that_diverges_is_named_with_its_step():
+    model, loss, data, _ = parts()
+    optimizer = ag.optim.SGD(model.parameters(), lr=1e30)
+    with pytest.raises(
+        FloatingPointError, match=r"not finite at epoch|is (nan|inf) at epoch 1, step \d"
+    ):
+        with np.errstate(all="ignore"):
+            quiet(model, loss, data, optimizer, epochs=5)
+    assert all(np.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    x, y, rng = problem()
+    model = nn.Linear(4, 1, bias=False, rng=rng)
+    ag.nn.init.zeros_(model.weight)
+
+    def loss(prediction, target):
+        return np.mean(np.sqrt(np.abs(prediction) * 1.0))
+
+    data = ag.data.Batches(x, y, batch_size=10, shuffle=False)
+    with pytest.raises(
+        FloatingPointError, match="the gradient of weight is not finite at epoch 1, step 1"
+    ):
+        quiet(
+            model,
+            lambda p, t: np.mean(np.sqrt(p)),
+            data,
+            ag.optim.SGD(model.parameters()),
+            epochs=1,
+        )
+    assert not model.weight.numpy().any()
+
+
+def test_bad_arguments_are_named(tmp_path):
+    model, loss, data, optimizer = parts()
+    x, y, _ = problem()
+    with pytest.raises(TypeError, match="fit: the model must be a Module, not builtin_function"):
+        quiet(abs, loss, data, optimizer, epochs=1)
+    with pytest.raises(TypeError, match=r"one of ag\.optim, but not LBFGS"):
+        quiet(model, loss, data, ag.optim.LBFGS(model.parameters()), epochs=1)
+    with pytest.raises(ValueError, match="epochs must be at least 0"):
+        quiet(model, loss, data, optimizer, epochs=-1)
+    with pytest.raises(ValueError, match="patience watches the validation loss"):
+        quiet(model, loss, data, optimizer, epochs=1, patience=2)
+    with pytest.raises(TypeError, match=r"to resume exactly, the data must be ag\.data\.Batches"):
+        quiet(model, loss, [(x, y)], optimizer, epochs=1, checkpoint=tmp_path / "a.npz")
+    with pytest.raises(TypeError, match=r"fit: each batch must be a pair \(x, target\)"):
+        quiet(model, loss, [x], optimizer, epochs=1)
+    with pytest.raises(TypeError, match="must give a single number that depends on the parameters"):
+        quiet(model, lambda p, t: 1.0, data, optimizer, epochs=1)
+    with pytest.raises(ValueError, match="schedule_every must be 'epoch' or 'step', not 'batch'"):
+        quiet(model, loss, data, optimizer, epochs=1, schedule_every="batch")
+    other = nn.Linear(4, 2, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match="fit: the optimizer holds no parameter of the model"):
+        quiet(other, loss, data, optimizer, epochs=1)
+
+
+# ---------------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+@pytest.mark.parametrize("stop", [1, 5, 6, 7, 15])
+def test_a_resumed_run_ends_bit_identical(tmp_path, stop, ending):
+    class Stop(Exception):
+        pass
+
+    def run(path, limit):
+        model, loss, data, optimizer = parts()
+        schedule = ag.optim.CosineAnnealingLR(optimizer, 20)
+        steps = 0
+
+        def counted(prediction, target):
+            nonlocal steps
+            if model.training:
+                steps += 1
+                if steps > limit:
+                    raise Stop
+            return loss(prediction, target)
+
+        x, y, _ = problem()
+        history = quiet(
+            model, counted, data, optimizer, epochs=4, validation=[(x, y)], schedule=schedule,
+            schedule_every="step", patience=2, checkpoint=path, checkpoint_every=1,
+        )  # fmt: skip
+        return bits(model), history, optimizer.state_dict()["state"]
+
+    path = tmp_path / f"run{ending}"
+    with pytest.raises(Stop):
+        run(path, stop)
+    resumed = run(path, 99)
+    whole = run(tmp_path / "other.npz", 99)
+    assert resumed[:2] == whole[:2]
+    assert all(np.array_equal(resumed[2][i]["exp_avg"], whole[2][i]["exp_avg"]) for i in whole[2])
+    assert run(path, 0)[0] == whole[0]  # a finished run stays as it is
+
+
+def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path):
+    model, loss, data, optimizer = parts()
+    quiet(model, loss, data, optimizer, epochs=1, checkpoint=tmp_path / "run.npz")
+    schedule = ag.optim.StepLR(optimizer, 1)
+    with pytest.raises(ValueError, match="the checkpoint and this call disagree about a schedule"):
+        quiet(
+            model,
+            loss,
+            data,
+            optimizer,
+            epochs=2,
+            schedule=schedule,
+            checkpoint=tmp_path / "run.npz",
+        )
+    other = nn.Linear(4, 2, rng=np.random.default_rng(0))
+    before = bits(other)
+    optimizer = ag.optim.Adam(other.parameters())
+    with pytest.raises(ValueError, match="of a model with other random generators"):
+        quiet(other, loss, data, optimizer, epochs=2, checkpoint=tmp_path / "run.npz")
+    assert bits(other) == before
+
+
+def test_another_numpy_is_warned_of(tmp_path):
+    model, loss, data, optimizer = parts()
+    path = tmp_path / "run.npz"
+    quiet(model, loss, data, optimizer, epochs=1, checkpoint=path)
+    state = ag.load(path)
+    state["versions"]["numpy"] = "1.0"
+    ag.save(path, state)
+    with pytest.warns(
+        UserWarning, match=r"made with NumPy 1\.0, this is .*: the last bits may differ"
+    ):
+        quiet(model, loss, data, optimizer, epochs=2, checkpoint=path)
+
+
+def killed(folder, count):
+    command = [sys.executable, "-m", "tests.kill_runs", str(folder), str(count)]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": "."}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "every end bit-identical" in result.stdout
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process")
+
+
+@needs_fork
+def test_killed_runs_end_bit_identical(tmp_path):
+    killed(tmp_path, 4)
+
+
+@needs_fork
+@pytest.mark.slow
+def test_two_hundred_killed_runs_end_bit_identical(tmp_path):
+    killed(tmp_path, 200)
+
+
+# ---------------------------------------------------------------------------- people
+
+
+def test_ctrl_c_stops_after_the_step_and_leaves_a_run_that_goes_on(tmp_path, capsys):
+    path = tmp_path / "run.npz"
+    model, loss, data, optimizer = parts()
+    steps = 0
+
+    def interrupting(prediction, target):
+        nonlocal steps
+        steps += 1
+        if steps == 9:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(prediction, target)
+
+    before = signal.getsignal(signal.SIGINT)
+    history = quiet(model, interrupting, data, optimizer, epochs=4, checkpoint=path)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert history["epoch"] == [1]
+    assert steps == 9
+    assert optimizer.state[0]["step"] == 9
+    assert "fit: interrupted after step 9;" in capsys.readouterr().out
+    model, loss, data, optimizer = parts()
+    quiet(model, loss, data, optimizer, epochs=4, checkpoint=path)
+    whole, loss, data, optimizer = parts()
+    quiet(whole, loss, data, optimizer, epochs=4)
+    assert bits(model) == bits(whole)
+
+
+def test_it_runs_in_another_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(quiet(*parts(), epochs=1)))
+    thread.start()
+    thread.join()
+    assert found[0]["epoch"] == [1]
+
+
+def test_progress_is_a_bar_or_lines(capsys, monkeypatch):
+    pytest.importorskip("tqdm")
+    ag.fit(*parts(), epochs=2)
+    assert "epoch 2/2" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    ag.fit(*parts(), epochs=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2/2: loss 0.")
+
+
+def test_history_as_csv(tmp_path):
+    history = History(epoch=[1, 2], loss=[0.5, 0.25])
+    history.to_csv(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text() == "epoch,loss\n1,0.5\n2,0.25\n"
+
+
+def test_plot_history(monkeypatch):
+    pytest.importorskip("matplotlib")
+    figure = ag.plot_history(
+        {"epoch": [1, 2], "loss": [2, 1], "val_loss": [2, 2], "val_accuracy": [0, 1]}
+    )
+    losses, rest = figure.axes
+    assert [line.get_label() for line in losses.lines] == ["loss", "val_loss"]
+    assert [line.get_label() for line in rest.lines] == ["val_accuracy"]
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"needs matplotlib: pip install autograd_lite\[plot\]"):
+        ag.plot_history({})
