@@ -15,7 +15,7 @@ import numpy as np
 
 from autograd_lite.tensor import Tensor, bare, overwritable
 
-_BLOCK = 1 << 14  # elements updated at a time
+_BLOCK = 1 << 16  # elements updated at a time
 
 _AT_LEAST_0 = ("lr", "weight_decay", "eps", "lr_decay")
 _BELOW_1 = ("momentum", "alpha")

@@ -422,9 +422,7 @@ def _linear_pass(
             summed=not options.rowwise,
         )
         losses.append(loss)
-        if slope is None:
-            continue
-        if g is not None:
+        if slope is not None and g is not None:
             slope *= g[rows, None]
         if 0 in slopes:
             np.matmul(slope, weight, out=slopes[0][rows])
@@ -434,6 +432,7 @@ def _linear_pass(
                 slopes[1][classes] += slope[:, classes].T @ x[rows]
         if 2 in slopes:
             slopes[2] += slope.sum(axis=0)
+        del logits, slope  # or they would stay until the next chunk's are there
     if options.rowwise:
         return np.concatenate([np.zeros(0, dtype), *losses]).astype(dtype, copy=False), slopes
     return dtype.type(sum(losses) * options.scale), slopes

@@ -73,7 +73,7 @@ def cross_entropy(
     scale: float = 1.0,
     want_gradient: bool = True,
     summed: bool = True,
-) -> tuple[Any, Array | None]:
+) -> tuple[Any, Any]:
     """Return the losses, and the gradient of their sum in the logits.
 
     Parameters

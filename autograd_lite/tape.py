@@ -70,7 +70,7 @@ class Plan:
     elementwise: bool
     selects: bool
     views: bool  # whether the result may be a view
-    mixed: bool  # whether an argument that is broadcast is not tracked
+    notes: bool  # whether a small result, or its arguments, are kept for graphs alone
 
 
 class Primitive:
@@ -209,7 +209,7 @@ class Primitive:
             self.elementwise,
             self.selects,
             not isinstance(self.function, np.ufunc),
-            self.broadcasts and len(argnums) < len(self.rules),
+            not self.elementwise or len(argnums) < len(self.rules),
         )
 
 
@@ -433,8 +433,8 @@ class Node:
     overwritten: int  # when: comparable to a birth
     # For graphs, each unset until there is something to say:
     name: str | None
-    value: Any  # that of a leaf; a small result
-    arguments: Sequence[Any]  # bare, of a small result, where some of them have no node
+    value: Any  # that of a leaf; a small result that is not elementwise
+    arguments: Sequence[Any]  # of a small elementwise result, where some of them have no node
     origin: tuple[str, int]  # the user's file and line
 
     def __init__(

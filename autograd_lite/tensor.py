@@ -48,7 +48,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # tracked), the entry of the table, the arguments and the result.
 Listener = Callable[[Node | None, Primitive, Sequence[Any], Any], None]
 _recording: ContextVar[bool | Listener] = ContextVar("autograd_lite_recording", default=True)
-SMALL = 1024  # bytes up to which a node keeps its value, so that graphs can show it
+SMALL = 1024  # bytes of a result up to which graphs can show it without having been asked before
 _storing_gradients = threading.Lock()
 _NO_KEYWORDS: dict[str, Any] = {}
 _new = object.__new__
@@ -778,10 +778,11 @@ def call(
     node.exposed = view = plan.views and ans.base is not None
     node.birth = next(births)
     tensor._name = None
-    if ans.nbytes <= SMALL:
-        node.value = ans.copy() if view else ans
-        if plan.mixed:
+    if plan.notes and ans.nbytes <= SMALL:
+        if plan.elementwise:  # computed again by who wants it
             node.arguments = values
+        else:
+            node.value = ans.copy() if view else ans
     if listener is not True:
         listener(node, primitive, values, ans)
     return tensor

@@ -101,7 +101,7 @@ class _Trace:
         self.outputs, self.rebuild_value = flatten(value)
         tensors = recorded and any(isinstance(item, Tensor) for item in self.originals)
         # Whether this is itself part of a computation that is differentiated: by a transform around
-        # it, or, when tensors were passed in, by backward to variables that the function closes over.
+        # it, or, when tensors were passed in, by backward to variables that it closes over.
         self.lifted = any(node_of(item) is not None for item in self.originals) or any(
             node.plan is None and node.birth < start and (tensors or isinstance(node, Argument))
             for output in self.outputs

@@ -86,17 +86,19 @@ def main(arguments: list[str] | None = None) -> int:
         p.error(f"unknown benchmark {', '.join(sorted(unknown))}; there is {', '.join(KINDS)}")
     if (options.batch is None) != (options.classes is None):
         p.error("--batch and --classes go together")
-    own_size = (options.batch, options.classes) if options.batch else None
+    own_size = None if options.batch is None else (options.batch, options.classes)
+    if own_size and min(own_size) < 1:
+        p.error("--batch and --classes must be positive")
     kinds = options.kinds or (["fused", "speed"] if own_size else list(KINDS))
     timing.pin_to_one_core()
     versions = engines.installed() if options.peers else {}
     note = timing.machine() + "".join(f", {name} {v}" for name, v in versions.items())
-    print(f"{note}; medians of calls made in turn\n")
+    print(f"{note}\nMedians (and quartiles) of calls made in turn, in bursts of 20 ms.\n")
     figures: dict[str, Any] = {"machine": note}
     for kind in kinds:
-        rows = list(with_progress(rows_of(kind, own_size, list(versions), options.quick), kind))
-        figures[kind] = rows
-        print(timing.markdown(f"{kind}: {KINDS[kind]}", rows), flush=True)
+        count, rows = rows_of(kind, own_size, list(versions), options.quick)
+        figures[kind] = list(with_progress(count, rows, kind))
+        print(timing.markdown(f"{kind}: {KINDS[kind]}", figures[kind]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1, default=asdict) + "\n")
     if options.plot:

@@ -68,7 +68,7 @@ def torch_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> Run:
 def jax_cross_entropy(formula: str) -> Callable[[np.ndarray, np.ndarray], Run]:
     """Return a function that returns the same run in JAX, jitted, by one of two formulas.
 
-    ``log_softmax`` takes the label's entry of it; ``logsumexp`` subtracts the label's logit, as Optax
+    ``log_softmax`` takes its entry at the label; ``logsumexp`` subtracts the logit, as Optax
     does for integer labels: faster, and less accurate with an offset.
     """
 

@@ -1,11 +1,13 @@
-"""The picture of ``--plot``: fused against unfused, in time and in error of the gradient."""
+"""The picture of ``--plot``: fused against unfused, in time and in error."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-BLUE, ORANGE = "#0072b2", "#e69f00"  # told apart by every kind of colour vision
+COLOURS = {"fused": "#0072b2", "unfused": "#e69f00"}  # told apart by every kind of colour vision
+WIDTH = 0.38
 
 
 def draw(figures: dict[str, Any], path: Path) -> None:
@@ -21,41 +23,53 @@ def draw(figures: dict[str, Any], path: Path) -> None:
 
     if "fused" not in figures:
         raise SystemExit("--plot draws the benchmark 'fused': name it, or leave the names out")
-    rows = figures["fused"]
-    sizes = list(dict.fromkeys(f"{r['batch']} × {r['classes']}" for r in rows))
-    regimes = list(dict.fromkeys(r["logits"] for r in rows))
-    chart, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for offset, (loss, colour) in enumerate((("fused", BLUE), ("unfused", ORANGE))):
-        times = [
-            min(
-                r["time"].median
-                for r in rows
-                if f"{r['batch']} × {r['classes']}" == size
-                and (r["loss"], r["dtype"], r["logits"]) == (loss, "float32", "ordinary")
-            )
-            for size in sizes
-        ]
-        places = [i + (offset - 0.5) * 0.38 for i in range(len(sizes))]
-        bars = left.bar(places, [1e6 * t for t in times], 0.36, color=colour, label=loss)
-        left.bar_label(bars, fmt="{:,.0f}", fontsize=8, padding=2)
-        errors = [
-            max(
-                r["error in ulps"]
-                for r in rows
-                if (r["loss"], r["dtype"], r["logits"]) == (loss, "float32", regime)
-            )
-            for regime in regimes
-        ]
-        places = [i + (offset - 0.5) * 0.38 for i in range(len(regimes))]
-        bars = right.bar(places, [max(e, 0.1) for e in errors], 0.36, color=colour, label=loss)
-        right.bar_label(bars, [f"{e:.2g}" for e in errors], fontsize=8, padding=2)
-    left.set(yscale="log", ylabel="µs, forward and backward", title="Time (float32)")
-    left.set_xticks(range(len(sizes)), sizes)
-    right.set(yscale="log", ylabel="ulps", title="Largest error of the gradient (float32)")
-    right.set_xticks(range(len(regimes)), regimes)
-    for axes in (left, right):
-        axes.margins(y=0.15)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+    rows = [row for row in figures["fused"] if row["dtype"] == "float32"]
+    chart, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    times = {
+        (f"{row['batch']} × {row['classes']}", row["loss"]): 1e6 * row["time"].median
+        for row in rows
+        if row["logits"] == "ordinary"
+    }
+    bars(left, times, "{:,.0f}")
+    left.set(ylabel="µs", title="Time, forward and backward")
+    for axes, column in ((middle, "loss in ulps"), (right, "gradient in ulps")):
+        worst: dict[tuple[str, str], float] = {}
+        for row in rows:
+            key = row["logits"].replace(", ", ",\n"), row["loss"]
+            both = worst.get(key, 0.0), row[column]
+            worst[key] = math.nan if any(map(math.isnan, both)) else max(both)
+        bars(axes, worst, "{:.2g}")
+        axes.set(ylabel="ulps", title=f"Largest error of the {column.split()[0]}")
+    left.legend(frameon=False, loc="upper left")
+    chart.suptitle("Softmax cross-entropy, float32")
     chart.savefig(path, dpi=150)
     plt.close(chart)
+
+
+def bars(axes: Any, values: dict[tuple[str, str], float], label: str) -> None:
+    """Draw a pair of bars for each group, on a logarithmic scale; nan as high as the axis."""
+    groups = list(dict.fromkeys(group for group, _ in values))
+    finite = [v for v in values.values() if v > 0]
+    bottom = 10.0 ** math.floor(math.log10(min(finite)))
+    top = 10.0 ** math.ceil(math.log10(max(finite)) + 0.3)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom, top)
+    for side, (loss, colour) in zip((-0.5, 0.5), COLOURS.items()):
+        heights = [values[group, loss] for group in groups]
+        drawn = axes.bar(
+            [place + side * WIDTH for place in range(len(groups))],
+            [top if math.isnan(h) else max(h, bottom) for h in heights],
+            WIDTH - 0.02,
+            color=colour,
+            label=loss,
+        )
+        texts = ["" if math.isnan(h) else label.format(h) for h in heights]
+        axes.bar_label(drawn, texts, fontsize=8, padding=2)
+        for bar, height in zip(drawn, heights):
+            if math.isnan(height):
+                bar.set(facecolor="none", edgecolor=colour, hatch="//")
+                place = bar.get_x() + bar.get_width() / 2
+                white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                axes.text(place, math.sqrt(bottom * top), "nan", ha="center", bbox=white)
+    axes.set_xticks(range(len(groups)), groups, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,7 @@ import numpy as np
 import autograd_lite as ag
 
 from . import engines
-from .fused import exact_gradient, gradient_error, problem
+from .fused import error, exact, problem
 from .timing import in_turn, peak_bytes
 
 Row = dict[str, Any]
@@ -26,6 +26,8 @@ SIZES = (
     (256, 32000),
     (2048, 50257),
 )
+LEADS = (0, 5, 10, 20, 40, 80)  # of the label's logit, in the table of errors
+STEPS = ((128, 784, 10), (1024, 784, 10), (128, 784, 1000))  # batch, features, classes
 LARGEST_IN_NUMPY = 1_100_000  # logits; beyond, what is written in NumPy takes too long to wait for
 
 
@@ -81,15 +83,15 @@ def accuracy_rows(peers: list[str]) -> Iterator[Row]:
     for dtype in (np.float32, np.float64):
         # JAX computes in float32 unless told otherwise for the whole process.
         names = [n for n in engines.peers_of(peers) if dtype == np.float32 or "JAX" not in n]
-        for lead in (0, 5, 10, 20, 40, 80):
+        for lead in LEADS:
             logits, labels = problem(64, 10, dtype, "ordinary")
             if lead:
                 logits[np.arange(len(labels)), labels] = logits.max(axis=1) + lead
-            exact = exact_gradient(logits, labels)
+            true = exact(logits, labels)[1]
             runs = {"autograd_lite": engines.ours_cross_entropy(logits, labels)}
             runs |= {name: engines.CROSS_ENTROPIES[name](logits, labels) for name in names}
             row: Row = {"dtype": np.dtype(dtype).name, "label ahead by": lead}
-            yield row | {n: gradient_error(exact, np.asarray(run())) for n, run in runs.items()}
+            yield row | {n: error(true, np.asarray(run())) for n, run in runs.items()}
 
 
 def operation_rows(peers: list[str], seconds: float) -> Iterator[Row]:
@@ -116,7 +118,7 @@ def step_rows(peers: list[str], seconds: float) -> Iterator[Row]:
     The data of ``read-only`` cannot change, which the engine otherwise verifies at backward.
     """
     rng = np.random.default_rng(0)
-    for batch, features, classes in ((128, 784, 10), (1024, 784, 10), (128, 784, 1000)):
+    for batch, features, classes in STEPS:
         x = rng.normal(size=(batch, features)).astype(np.float32)
         labels = rng.integers(classes, size=batch)
         w = rng.normal(size=(features, classes), scale=0.01).astype(np.float32)

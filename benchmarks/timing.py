@@ -84,11 +84,10 @@ def in_turn(functions: dict[str, Callable[[], Any]], seconds: float) -> dict[str
 
 def peak_bytes(function: Callable[[], Any]) -> int:
     """Return the most memory that a call allocates beyond what was there before."""
-    kept = function()
-    del kept
+    function()
     tracemalloc.start()
     try:
-        kept = function()
+        function()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

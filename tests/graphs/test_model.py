@@ -131,6 +131,22 @@ def test_small_values_and_constants_are_kept_without_ceremony() -> None:
     assert [n.kind for n in graph.nodes if n.label in ("2", "c1")] == ["constant", "constant"]
 
 
+def test_a_result_is_shown_as_it_was_or_not_at_all() -> None:
+    w, b = leaf([1.0, 2.0], "w"), leaf([10.0, 20.0], "b")
+    total = np.sum(w * w + b)
+    assert by_name(ag.graph(total), "t2").value.array.tolist() == [11, 24]
+    b.data[:] = 7  # no rule reads it, so backward would not mind
+    total.backward()
+    graph = ag.graph(np.exp(total * 1e-3))
+    assert by_name(graph, "t1").value.array.tolist() == [1, 4]
+    x = leaf([1.0, 2.0], "x")
+    y = np.exp(x + b)
+    assert by_name(ag.graph(y), "t1").value.array.tolist() == [8, 9]
+    b.data[:] = 0
+    assert by_name(ag.graph(y), "t1").value is None
+    assert by_name(ag.graph(y), "t2").value.array.tolist() == y.data.tolist()
+
+
 def test_a_value_that_was_not_kept_says_so_and_recording_keeps_it() -> None:
     def total() -> ag.Tensor:
         return np.sum(leaf(np.ones((40, 40)), "x") + 1.0)
