@@ -6,6 +6,7 @@ import numpy as np
 
 import autograd_lite as ag
 from autograd_lite.nn import convolution, functions, layers
+from autograd_lite.sklearn import _penalty
 from tests.sample import Sample
 
 _rng = np.random.default_rng(21)
@@ -23,6 +24,7 @@ _WINDOWS = ((2, 3), (2, 1), (1, 0), (3, 3))  # kernel, stride, padding, output
 _COLUMNS = convolution._columns(_IMAGES, *_WINDOWS)
 
 SAMPLES = [
+    Sample(_penalty, normal(4), np.array([1, 2, 0, 3])),
     Sample(ag.softmax, normal(3, 4)),
     Sample(ag.softmax, normal(2, 3, 2), axis=1),
     Sample(ag.log_softmax, normal(3, 4), axis=0),
