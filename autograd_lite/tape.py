@@ -209,7 +209,7 @@ class Primitive:
             self.elementwise,
             self.selects,
             not isinstance(self.function, np.ufunc),
-            not self.elementwise or len(argnums) < len(self.rules),
+            not self.elementwise or any(i not in (*argnums, *sources) for i in range(arity)),
         )
 
 
@@ -434,7 +434,7 @@ class Node:
     # For graphs, each unset until there is something to say:
     name: str | None
     value: Any  # that of a leaf; a small result that is not elementwise
-    arguments: Sequence[Any]  # of a small elementwise result, where some of them have no node
+    arguments: Sequence[Any]  # of a small elementwise result, where nothing else keeps them
     origin: tuple[str, int]  # the user's file and line
 
     def __init__(

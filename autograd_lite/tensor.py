@@ -781,8 +781,8 @@ def call(
     if plan.notes and ans.nbytes <= SMALL:
         if plan.elementwise:  # computed again by who wants it
             node.arguments = values
-        else:
-            node.value = ans.copy() if view else ans
+        elif not view or getattr(ans.base, "nbytes", SMALL) < SMALL:
+            node.value = ans
     if listener is not True:
         listener(node, primitive, values, ans)
     return tensor

@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     timing.pin_to_one_core()
     versions = engines.installed() if options.peers else {}
     note = timing.machine() + "".join(f", {name} {v}" for name, v in versions.items())
-    print(f"{note}\nMedians (and quartiles) of calls made in turn, in bursts of 20 ms.\n")
+    print(f"{note}\nMedians (and quartiles) of calls made in turn: processor time, one thread.\n")
     figures: dict[str, Any] = {"machine": note}
     for kind in kinds:
         count, rows = rows_of(kind, own_size, list(versions), options.quick)

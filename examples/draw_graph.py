@@ -55,8 +55,9 @@ def main():
 
     x, species = iris()
     names = {"x": x, "species": species}
-    fused, unfused = classifier(x, species)
-    model, loss = network(x, species)
+    with ag.recording():  # every value, also large ones that no rule needs
+        fused, unfused = classifier(x, species)
+        model, loss = network(x, species)
     graphs = {
         "neuron": ag.graph(neuron(), grads=True),
         "iris_fused": ag.graph(fused, names=names, grads=True),

@@ -33,9 +33,10 @@ def exact(z: np.ndarray, y: np.ndarray) -> tuple[Any, list[Any]]:
     """
     z, y = [mpmath.mpf(float(v)) for v in z], [mpmath.mpf(float(v)) for v in y]
     top, largest = max(z), int(np.argmax(y))
+    first = z.index(top)
     e = [mpmath.exp(v - top) for v in z]
     total, mass = mpmath.fsum(e), mpmath.fsum(y)
-    t = mpmath.fsum(v for j, v in enumerate(e) if j != z.index(top))
+    t = mpmath.fsum(v for j, v in enumerate(e) if j != first)
     loss = mass * mpmath.log1p(t) + mpmath.fsum(w * (top - v) for w, v in zip(y, z) if w)
     slopes = [mass * v / total - w for w, v in zip(y, e)]
     rest = mpmath.fsum(v for j, v in enumerate(e) if j != largest)
@@ -93,6 +94,10 @@ def regimes(
             behind = normal.copy()
             behind[each, labels] = normal.max(axis=1) - gap
             yield f"label behind by {gap}, {classes}", behind.astype(dtype), labels
+        low, high = (30, 100) if dtype == np.float32 else (400, 800)
+        overflow = low + normal
+        overflow[each, labels] = high
+        yield f"only the label overflows, {classes}", overflow.astype(dtype), labels
         masked = normal.copy()
         masked[:, ::2] = -np.inf
         masked[each, labels] = normal[each, labels]
