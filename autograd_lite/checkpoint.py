@@ -1,7 +1,8 @@
 """Saving and loading: arrays in nested dictionaries and lists, never pickle.
 
 A file is written beside its target, flushed to the disk and renamed over it, so that the target is
-at every moment either the old file or the new one. It carries a SHA-256 digest of all its bytes,
+at every moment either the old file or the new one, whoever reads it meanwhile; of several that save
+into one folder, one after the other does. A file carries a SHA-256 digest of all its bytes,
 without which it is not read. Both formats hold the arrays under dotted names, readable by
 ``np.load`` and by any safetensors library, and the structure around them as JSON.
 """
@@ -12,9 +13,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import sys
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ import numpy as np
 
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import Tensor, bare
+
+if sys.platform != "win32":
+    import fcntl
 
 _ARRAY = "$array"  # {"$array": name} stands for an array in the JSON
 _TREE, _DIGEST = "autograd_lite", "sha256"
@@ -61,19 +68,32 @@ def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = Fals
     tree = json.dumps(_flattened(state, "", arrays))
     data = encode(arrays, tree)
     temporary = target.with_name(target.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    if keep_previous and target.exists():
-        _keep(target)
-    os.replace(temporary, target)
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with _alone_in(target.parent):
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep_previous and target.exists():
+            _keep(target)
+        os.replace(temporary, target)
+
+
+@contextmanager
+def _alone_in(path: Path) -> Iterator[None]:
+    """Save into a folder when nobody else does, and see its renames to the disk."""
+    if sys.platform == "win32":
+        yield
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # network file systems may have no such locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+        os.fsync(folder)
+    finally:
+        with suppress(OSError):  # closing alone would not unlock, if a process forked meanwhile
+            fcntl.flock(folder, fcntl.LOCK_UN)
+        os.close(folder)
 
 
 def _keep(target: Path) -> None:
@@ -82,10 +102,9 @@ def _keep(target: Path) -> None:
     spare.unlink(missing_ok=True)
     try:
         os.link(target, spare)
-    except OSError:  # no hard links here: for a moment there is the previous one alone
-        os.replace(target, _previous(target))
-    else:
-        os.replace(spare, _previous(target))
+    except OSError:  # no hard links here
+        shutil.copyfile(target, spare)
+    os.replace(spare, _previous(target))
 
 
 def load(path: str | os.PathLike[str]) -> Any:

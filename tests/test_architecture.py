@@ -49,7 +49,7 @@ LIMITS = {
     "optim": 600,
     "data": 140,
     "training": 350,
-    "checkpoint": 160,
+    "checkpoint": 175,
     "sklearn": 320,
 }
 CORE = {"numpy", "graphviz", "autograd_lite"}

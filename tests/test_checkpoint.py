@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import itertools
+import multiprocessing
 import os
 import pickle
+import time
 import zipfile
 
 import numpy as np
@@ -196,7 +199,7 @@ def test_the_previous_file_takes_over_and_says_so(path):
         assert ag.load(path) == {"n": 1}
 
 
-def test_the_file_is_there_at_every_moment_and_without_links_the_previous_one(path, monkeypatch):
+def test_the_file_is_there_at_every_moment_with_and_without_links(path, monkeypatch):
     ag.save(path, {"n": 1}, keep_previous=True)
     replace, seen = os.replace, []
 
@@ -213,10 +216,64 @@ def test_the_file_is_there_at_every_moment_and_without_links_the_previous_one(pa
 
     monkeypatch.setattr(os, "link", refuse)
     ag.save(path, {"n": 3}, keep_previous=True)
-    assert seen[2:] == [False, True]
+    assert seen[2:] == [True, True]
     path.unlink()
     with pytest.warns(UserWarning, match="loaded the previous one"):
         assert ag.load(path) == {"n": 2}
+
+
+def save_again_and_again(path, number, links):
+    """Save until killed; without hard links, if so wanted."""
+    if not links:
+
+        def refuse(source, target):
+            raise OSError("no hard links")
+
+        os.link = refuse
+    for i in itertools.count():
+        ag.save(path, {"from": number, "i": i, "w": np.full(300, i)}, keep_previous=True)
+
+
+def loads_beside_savers(path, *, seconds, savers, links):
+    """Load while processes save to the same file; return how often, and how often each saved."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=save_again_and_again, args=(path, number, links))
+        for number in range(savers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        while not path.exists():
+            time.sleep(0.01)
+        loads, saves = 0, [-1] * savers
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or min(saves) < 2:
+            state = ag.load(path)  # a fall back to the previous one would warn: an error
+            assert (state["w"] == state["i"]).all()
+            assert state["i"] >= saves[state["from"]]
+            saves[state["from"]] = state["i"]
+            loads += 1
+            assert all(process.is_alive() for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    return loads, saves
+
+
+def test_a_file_that_two_replace_can_be_loaded(tmp_path):
+    loads, saves = loads_beside_savers(tmp_path / "a.npz", seconds=0.2, savers=2, links=False)
+    assert loads > 5
+    assert min(saves) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_is_being_replaced_can_be_loaded_for_long(path, links):
+    loads, saves = loads_beside_savers(path, seconds=10, savers=3, links=links)
+    assert loads > 200
+    assert sum(saves) > 200
 
 
 def test_a_failing_write_leaves_the_old_file(path, monkeypatch):
