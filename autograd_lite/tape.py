@@ -663,9 +663,9 @@ def pullback(
 
     Notes
     -----
-    An exactly zero cotangent means that no path leads there. So where a rule multiplies it by a nan
-    or inf that only a branch not taken produced, the nan is dropped: when the result holds a nan
-    and a function that selects took part, the walk is repeated with such products set to zero.
+    No path leads to what a function that selects did not take, nor from where ``g`` is zero. A
+    cotangent of zero that a rule multiplies by nan or inf there is zero still: when the result
+    holds a nan and a selection took part, the walk is repeated with such products set to zero.
     """
     ends = frozenset(targets or ())
     nodes = reachable(root, ends)
@@ -681,8 +681,9 @@ def pullback(
     with np.errstate(all="ignore"):
         after = watcher.walk(None) if watcher else None
         found, selected = _walk(nodes, root, g, ends, wanted, see, after)
-        if selected and any(_has_nan(d) for d in found.values()):
-            after = watcher.walk(_masked) if watcher else _masked
+        if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
+            masked = _masked(nodes, root, g, ends, wanted)
+            after = watcher.walk(masked) if watcher else masked
             found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     if watcher:
         watcher.end()
@@ -766,10 +767,32 @@ def _shown(node: Node, plan: Plan, see: Callable[[Any, Node], Any]) -> list[Any]
     return shown
 
 
-def _masked(node: Node, k: int, g: Any, d: Any) -> Any:
-    """Return a product with a cotangent as zero where the cotangent is."""
-    elementwise = node.plan is not None and node.plan.elementwise
-    return np.where(g == 0, 0, d) if elementwise else d
+def _masked(
+    nodes: Sequence[Node], root: Node, g: Any, ends: frozenset[Node], wanted: set[Node] | None
+) -> After:
+    """Return what sets the products of elementwise rules to zero where no path leads.
+
+    To find out where, a walk pulls back numbers that only a selection makes zero: elementwise rules
+    hand them on, and what others return is scattered, lest two paths cancel.
+    """
+    reached: dict[Node, Any] = {}
+    rng = np.random.default_rng(0)
+
+    def scatter(node: Node, k: int, g: Any, d: Any) -> Any:
+        reached[node] = g
+        plan: Plan = node.plan  # type: ignore[assignment]
+        if plan.elementwise and not plan.selects:
+            return g
+        return d if isinstance(d, Outputs) else d * rng.uniform(1, 2, d.shape)
+
+    start = np.where(g == 0, 0, rng.uniform(1, 2, root.shape)).astype(root.dtype)
+    _walk(nodes, root, start, ends, wanted, None, scatter)
+
+    def masked(node: Node, k: int, g: Any, d: Any) -> Any:
+        elementwise = node.plan is not None and node.plan.elementwise
+        return np.where(reached[node] == 0, 0, d) if elementwise else d
+
+    return masked
 
 
 def fitted(d: Any, like: Node, primitive: Primitive) -> Any:

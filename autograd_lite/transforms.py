@@ -4,12 +4,14 @@ Arguments are arrays, floats, tensors, or nested dicts, lists and tuples of them
 arrays, floats give floats, tensors give tensors, so transforms nest to any order. A function that
 does not depend on an argument has the derivative zero in it.
 
-An array that comes out has no graph. To differentiate a gradient further with respect to a tensor
-that the function closes over (a gradient penalty, say), pass tensors.
+Results are tensors too where the function closes over a tensor that requires a gradient, so that
+they can be differentiated further with respect to it (a gradient penalty, say); under ``no_grad``
+nothing is, and they are arrays.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -79,6 +81,7 @@ class _Trace:
         kwargs: dict[str, Any],
     ) -> None:
         arguments = list(args)
+        argnums = _positions(caller, argnums, len(args))
         self.trees: list[tuple[int, Callable[[Sequence[Any]], Tree]]] = []
         self.originals: list[Any] = []
         self.nodes: list[Node | None] = []
@@ -86,12 +89,7 @@ class _Trace:
         recorded = is_recording()
         with recording_on():
             for argnum in argnums:
-                try:
-                    leaves, rebuild = flatten(arguments[argnum])
-                except IndexError:
-                    raise IndexError(
-                        f"{caller}: argnum {argnum} is out of range for {len(args)} arguments"
-                    ) from None
+                leaves, rebuild = flatten(arguments[argnum])
                 aliases = [_aliased(item) for item in leaves]
                 arguments[argnum] = rebuild(aliases)
                 self.trees.append((len(leaves), rebuild))
@@ -99,11 +97,12 @@ class _Trace:
                 self.nodes += [node_of(alias) for alias in aliases]
             value = f(*arguments, **kwargs)
         self.outputs, self.rebuild_value = flatten(value)
-        tensors = recorded and any(isinstance(item, Tensor) for item in self.originals)
+        for output in self.outputs:
+            _check_output(caller, output)
         # Whether this is itself part of a computation that is differentiated: by a transform around
-        # it, or, when tensors were passed in, by backward to variables that it closes over.
+        # it, or by backward to variables that it closes over.
         self.lifted = any(node_of(item) is not None for item in self.originals) or any(
-            node.plan is None and node.birth < start and (tensors or isinstance(node, Argument))
+            node.plan is None and node.birth < start and (recorded or isinstance(node, Argument))
             for output in self.outputs
             if (root := node_of(output)) is not None
             for node in reachable(root, self.targets)
@@ -116,7 +115,7 @@ class _Trace:
 
     @property
     def keeps_tensors(self) -> bool:
-        """Whether results are tensors: when a tensor was passed in, or inside another transform."""
+        """Whether results are tensors: those passed in were, or they can be differentiated."""
         return self.lifted or any(isinstance(item, Tensor) for item in self.originals)
 
     @property
@@ -188,8 +187,39 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
     return float(total) if type(original) is float else total
 
 
-def _argnums(argnum: int | Sequence[int]) -> Sequence[int]:
-    return (argnum,) if isinstance(argnum, int) else tuple(argnum)
+def _argnums(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
+    """Return the arguments to differentiate in, and whether they were given as a sequence."""
+    several = isinstance(argnum, (tuple, list))
+    try:
+        return tuple(map(operator.index, argnum if several else [argnum])), several  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"{caller}: argnum is the position of an argument or a tuple of them, not {argnum!r}"
+        ) from None
+
+
+def _positions(caller: str, argnums: Sequence[int], count: int) -> list[int]:
+    """Return the same positions counted from the front."""
+    for argnum in argnums:
+        if not -count <= argnum < count:
+            raise IndexError(
+                f"{caller}: argnum {argnum} is out of range for {count} positional "
+                f"argument{'s' * (count != 1)}; what is differentiated is passed by position"
+            )
+    positions = [argnum % count for argnum in argnums]
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"{caller}: argnum {tuple(argnums)} names an argument twice")
+    return positions
+
+
+def _check_output(caller: str, output: Any) -> None:
+    if output is None:
+        raise TypeError(f"{caller}: the function returned None; is its return statement missing?")
+    dtype = output.dtype if hasattr(output, "dtype") else np.asarray(output).dtype
+    if dtype.kind not in "fiub":
+        raise TypeError(
+            f"{caller}: the function must return real numbers, not {type(output).__name__}"
+        )
 
 
 def _check_floats(caller: str, trace: _Trace) -> None:
@@ -271,8 +301,10 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 
 
 def _value_and_grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
+    argnums, several = _argnums(caller, argnum)
+
     def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
-        trace = _Trace(caller, f, args, _argnums(argnum), kwargs)
+        trace = _Trace(caller, f, args, argnums, kwargs)
         _check_floats(caller, trace)
         if len(trace.outputs) != 1:
             raise TypeError(
@@ -288,7 +320,7 @@ def _value_and_grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Fu
             )
         one = cotangent_for(output, None, caller) if isinstance(output, Tensor) else 1.0
         gradients = trace.pull([one])
-        return trace.value, gradients[0] if isinstance(argnum, int) else tuple(gradients)
+        return trace.value, tuple(gradients) if several else gradients[0]
 
     return value_and_gradient
 
@@ -319,7 +351,11 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     >>> ag.grad(lambda p, x: np.sum(p["w"] * x + p["b"]))({"w": 2.0, "b": 1.0}, np.arange(3))
     {'w': 3.0, 'b': 3.0}
     """
-    value_and_gradient = _value_and_grad("ag.grad", f, argnum)
+    return _grad("ag.grad", f, argnum)
+
+
+def _grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
+    value_and_gradient = _value_and_grad(caller, f, argnum)
     return lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1]
 
 
@@ -341,7 +377,11 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     >>> ag.elementwise_grad(np.exp)(np.array([0.0, 1.0]))
     array([1.        , 2.71828183])
     """
-    return grad(lambda *args, **kwargs: np.sum(f(*args, **kwargs)), argnum)
+
+    def total(*args: Tree, **kwargs: Any) -> Any:
+        return np.sum(f(*args, **kwargs))
+
+    return _grad("ag.elementwise_grad", total, argnum)
 
 
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
@@ -419,9 +459,10 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     array([[2., 1., 0.],
            [0., 3., 2.]])
     """
+    argnums, several = _argnums("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
-        trace = _Trace("ag.jacobian", f, args, _argnums(argnum), kwargs)
+        trace = _Trace("ag.jacobian", f, args, argnums, kwargs)
         _check_floats("ag.jacobian", trace)
         blocks = []
         for k, output in enumerate(trace.outputs):
@@ -440,7 +481,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
                 for j, original in enumerate(trace.originals)
             ]
             trees = trace.arranged(columns)
-            blocks.append(trees[0] if isinstance(argnum, int) else tuple(trees))
+            blocks.append(tuple(trees) if several else trees[0])
         return trace.rebuild_value(blocks)
 
     return jacobian_at

@@ -134,9 +134,45 @@ def test_transform_inside_backward() -> None:
     penalty = ag.grad(lambda x: np.sum(w * x**3))
     np.sum(penalty(ag.Tensor(X)) ** 2).backward()
     np.testing.assert_allclose(w.grad, 18 * X * X**4)
-    assert type(penalty(X)) is np.ndarray  # arrays in, arrays out
     with ag.no_grad():
         assert not penalty(ag.Tensor(X)).requires_grad
+        assert type(penalty(X)) is np.ndarray
+
+
+INSIDE = {  # a transform of arrays or floats, and the same derivative written out
+    "grad": (lambda w: ag.grad(lambda y: w * y * y)(3.0), lambda w: 6 * w),
+    "value_and_grad": (
+        lambda w: sum(ag.value_and_grad(lambda y: w * y * y)(3.0)),
+        lambda w: 15 * w,
+    ),
+    "vjp": (lambda w: ag.vjp(lambda y: w * y * y, 3.0)[1](w)[0], lambda w: 6 * w * w),
+    "jvp": (lambda w: ag.jvp(lambda y: w * y * y, (3.0,), (w,))[1], lambda w: 6 * w * w),
+    "jacobian": (
+        lambda w: np.sum(ag.jacobian(lambda y: w * y**3)(X)),
+        lambda w: w * np.sum(3 * X**2),
+    ),
+    "hessian": (lambda w: ag.hessian(lambda y: (w * y) ** 2)(3.0), lambda w: 2 * w * w),
+    "hvp": (lambda w: ag.hvp(lambda y: w * y**3, (2.0,), (1.0,))[0], lambda w: 12 * w),
+    "vector of hvp": (lambda w: ag.hvp(lambda y: y**3, (2.0,), (w,))[0], lambda w: 12 * w),
+    "elementwise_grad": (
+        lambda w: np.sum((ag.elementwise_grad(lambda x: np.sin(w * x))(X) - X) ** 2),
+        lambda w: np.sum((w * np.cos(w * X) - X) ** 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_transform_of_arrays_keeps_the_path_to_closed_over_leaves(name: str) -> None:
+    inside, written_out = INSIDE[name]
+    w, same = ag.Tensor(1.3, requires_grad=True), ag.Tensor(1.3, requires_grad=True)
+    ((w - 1) ** 2 + inside(w) ** 2).backward()
+    ((same - 1) ** 2 + written_out(same) ** 2).backward()
+    np.testing.assert_allclose(w.grad, same.grad, rtol=1e-13)
+
+
+def test_argnum_is_any_integer() -> None:
+    assert ag.grad(lambda a, b: a * b, np.int64(1))(2.0, 3.0) == 2.0
+    assert ag.grad(lambda a, b: a * b, [-1, 0])(2.0, 3.0) == (2.0, 3.0)
 
 
 def test_backward_inside_a_function_that_is_differentiated() -> None:
@@ -396,7 +432,44 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "argnum out of range": (
         lambda: ag.grad(np.sin, 1)(1.0),
         IndexError,
-        "ag.grad: argnum 1 is out of range for 1 arguments",
+        "ag.grad: argnum 1 is out of range for 1 positional argument; what is differentiated is "
+        "passed by position",
+    ),
+    "differentiated argument by keyword": (
+        lambda: ag.grad(lambda a: a * a)(a=1.0),
+        IndexError,
+        "ag.grad: argnum 0 is out of range for 0 positional arguments; what is differentiated is "
+        "passed by position",
+    ),
+    "argnum twice": (
+        lambda: ag.grad(np.multiply, (0, -2))(1.0, 2.0),
+        ValueError,
+        "ag.grad: argnum (0, -2) names an argument twice",
+    ),
+    "argnum is a name": (
+        lambda: ag.jacobian(np.multiply, "x1"),  # type: ignore[arg-type]
+        TypeError,
+        "ag.jacobian: argnum is the position of an argument or a tuple of them, not 'x1'",
+    ),
+    "no return": (
+        lambda: ag.elementwise_grad(lambda x: None)(X),
+        TypeError,
+        "ag.elementwise_grad: the function returned None; is its return statement missing?",
+    ),
+    "no return, vjp": (
+        lambda: ag.vjp(lambda x: (x, None), X),
+        TypeError,
+        "ag.vjp: the function returned None; is its return statement missing?",
+    ),
+    "returns text": (
+        lambda: ag.value_and_grad(lambda x: "1")(X),
+        TypeError,
+        "ag.value_and_grad: the function must return real numbers, not str",
+    ),
+    "returns complex numbers": (
+        lambda: ag.jvp(lambda x: 1j, (X,), (X,)),
+        TypeError,
+        "ag.jvp: the function must return real numbers, not complex",
     ),
     "jacobian of an integer": (
         lambda: ag.jacobian(np.sin)(1),

@@ -125,6 +125,44 @@ def test_zero_times_infinity_on_the_path_taken_stays_nan() -> None:
     np.testing.assert_array_equal(behind_where, [0, np.nan, 1])
 
 
+TAKEN = {  # 0 * inf on a path that is taken, beside a selection that has nothing to do with it
+    "another variable": lambda x: np.sum(np.sqrt(x) ** 2) + np.sum(np.maximum(x + 1, 0)),
+    "where": lambda x: np.where(x >= 0, np.sqrt(x) ** 2, x),
+    "maximum": lambda x: np.maximum(np.sqrt(x) ** 2, -1),
+    "maximum of a mean": lambda x: np.maximum(np.exp(np.mean(np.log(x))), -1),
+    "max": lambda x: np.max(np.exp(np.log(x)) + np.array([9, 0])),
+    "slice": lambda x: (np.sqrt(x) ** 2)[:1],
+    "sort": lambda x: np.sort(np.sqrt(x) ** 2),
+    "clip": lambda x: np.clip(np.sqrt(x) ** 2, -1, 9),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_selection_elsewhere_hides_nothing(name: str, create_graph: bool) -> None:
+    x = ag.Tensor([0.0, 4.0], requires_grad=True)
+    with np.errstate(all="ignore"):
+        np.sum(TAKEN[name](x)).backward(create_graph=create_graph)
+    gradient = x.grad.data if create_graph else x.grad
+    assert np.isnan(gradient[0])
+    assert np.isfinite(gradient[1])
+
+
+def test_paths_that_cancel_are_paths() -> None:
+    def f(x: Any) -> Any:
+        root = np.sqrt(x)
+        return np.sum(np.where(x >= 0, root - root, 0.0)) + np.sum(np.array([[1.0, -1.0]]).T * root)
+
+    with np.errstate(all="ignore"):
+        assert np.isnan(ag.grad(f)(np.array([0.0, 4.0]))[0])
+
+
+def test_no_path_leads_from_a_cotangent_of_zero() -> None:
+    with np.errstate(all="ignore"):
+        jacobian = ag.jacobian(np.sqrt)(np.array([0.0, 4.0]))
+    np.testing.assert_array_equal(jacobian, [[np.inf, 0], [0, 0.25]])
+
+
 def test_nan_from_an_operand_stays() -> None:
     y = np.array([np.nan, 1.0, np.inf])
     slope = ag.elementwise_grad(lambda x: np.where(x > -5, x * y, 0.0))(X)
