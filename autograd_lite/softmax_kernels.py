@@ -105,7 +105,8 @@ def cross_entropy(
     ):  # one block, and less to do about it: for so few numbers that takes most of the time
         found = _of_labels_quick(logits, target, gradient, scale, counts)
         if found is not None:
-            return (_sums(found[None])[0] if summed else found), gradient
+            # Rounded as below, so that the loss is the same whether a gradient is formed or not.
+            return (np.float64(0) + _sums(found[None])[0] if summed else found), gradient
     rows_shape = _rows(logits, axis).shape[:-1]
     soft = target.ndim == logits.ndim
     targets = _rows(target, axis) if soft else target.reshape(rows_shape)

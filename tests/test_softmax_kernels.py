@@ -355,3 +355,13 @@ def test_special_rows() -> None:
     np.testing.assert_allclose(
         losses[4], kernels.cross_entropy(plain, np.array([2]), 1)[0], rtol=1e-15
     )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_loss_is_the_same_whether_a_gradient_is_formed_or_not(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        z, labels = rng.normal(size=(150, 3)).astype(dtype), rng.integers(0, 3, 150)
+        with_it, _ = kernels.cross_entropy(z, labels, 1)
+        without, _ = kernels.cross_entropy(z, labels, 1, want_gradient=False)
+        assert (with_it, with_it.dtype) == (without, without.dtype)
