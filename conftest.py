@@ -14,6 +14,6 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, database=No
 hypothesis.settings.load_profile("repeatable")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def _names_of_docstrings(doctest_namespace: dict[str, Any]) -> None:
     doctest_namespace.update(np=np, ag=ag)

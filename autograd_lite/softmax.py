@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 
 from autograd_lite import softmax_kernels as kernels
 from autograd_lite.tape import derivative
-from autograd_lite.tensor import Tensor, bare, call, primitive
+from autograd_lite.tensor import Tensor, bare, call, node_of, primitive
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -600,8 +600,14 @@ def _floats(name: str, x: Any, axis: int) -> Any:
         x = np.asarray(x)
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: expected floating-point values, not {x.dtype}; use astype(float)")
+    if not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"{name}: axis must be one integer, not {axis!r}; reshape several into one")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"{name}: axis {axis} is out of range for shape {x.shape}")
+    if x.shape[axis] == 0:
+        raise ValueError(
+            f"{name}: there are no classes along axis {axis % x.ndim} of shape {x.shape}"
+        )
     return x
 
 
@@ -637,6 +643,9 @@ def _checked_target(
     """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
+    for option, value in (("weight", weight), ("label_smoothing", label_smoothing)):
+        if node_of(value) is not None:
+            raise TypeError(f"{name} has no derivative in {option}; pass {option}.detach()")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
     axis %= len(shape)

@@ -100,6 +100,11 @@ class Primitive:
         self.simple = self.variadic is None and all(d is _REQUIRED for d in self.defaults)
         self.index = {name: i for i, name in enumerate(self.parameters)}
         self.rules = tuple(rules)
+        if len(rules) > len(self.parameters):
+            raise TypeError(
+                f"{len(rules)} rules are given for {self.name}, which has "
+                f"{len(self.parameters)} arguments"
+            )
         self.ignores = frozenset(ignores)
         self.plans: dict[int, Plan] = {}
         self._reads = tuple(_reads(self, rule) for rule in self.rules)
@@ -134,6 +139,9 @@ class Primitive:
             values[: self.variadic] = args[: self.variadic]
             values[self.variadic] = tuple(args[self.variadic :])
         for name, value in kwargs.items():
+            if name not in self.index:
+                known = ", ".join(self.parameters)
+                raise TypeError(f"{self.name} has no argument {name}=; it takes {known}")
             values[self.index[name]] = value
         for name in self.refused:
             i = self.index[name]
@@ -308,6 +316,10 @@ def constant(*functions: Callable[..., Any]) -> None:
 
 def enter_composite(function: Callable[..., Any], formula: Callable[..., Any]) -> None:
     """Enter a function whose derivative is that of a formula in other functions."""
+    if not callable(function):
+        raise TypeError(
+            f"ag.composite takes the function that the formula computes, not {function!r}"
+        )
     parameters = frozenset(inspect.signature(formula).parameters)
     TABLE[function] = Composite(function, formula, name_of(function), parameters)
 
@@ -364,7 +376,7 @@ def _reads(primitive: Primitive, rule: Rule | None) -> tuple[str, ...]:
     """Return the names that a rule reads beside ``g``, checked against the function's own."""
     if rule is None:
         return ()
-    first, *names = inspect.signature(rule).parameters
+    first, *names = inspect.signature(rule).parameters or ("nothing",)
     may_read = ("g", *_RESERVED, *primitive.parameters)
     for name in names:
         if name not in may_read:
@@ -485,8 +497,8 @@ def leaf(
 class Outputs:
     """The cotangent of a call with several results: a cotangent for some of them.
 
-    Iterating gives one cotangent per result, zeros where no path came from it; ``parts`` holds
-    those that a path came from, by number.
+    Indexing and iterating give one cotangent per result, zeros where no path came from it;
+    ``parts`` holds those that a path came from, by number.
     """
 
     __slots__ = ("dtype", "parts", "shape")
@@ -502,9 +514,14 @@ class Outputs:
             total.parts[i] = total.parts[i] + part if i in total.parts else part
         return total
 
+    def __len__(self) -> int:
+        return len(self.shape)
+
     def __iter__(self) -> Iterator[Any]:
-        for i, (shape, dtype) in enumerate(zip(self.shape, self.dtype)):
-            yield self.parts[i] if i in self.parts else np.zeros(shape, dtype)
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, i: int) -> Any:
+        return self.parts[i] if i in self.parts else np.zeros(self.shape[i], self.dtype[i])
 
 
 def _result(outputs: Sequence[Any], number: int) -> Any:
@@ -557,10 +574,20 @@ def fingerprint(array: Any) -> bytes:
     return bytes(sums + raw[whole * 8 :].tobytes())
 
 
+def is_frozen(array: Any) -> bool:
+    """Whether an array and whatever it is a view of are read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
+
+
 def _check_unchanged(node: Node) -> None:
     plan: Plan = node.plan  # type: ignore[assignment]
-    for array, before, place in node.prints:
-        if fingerprint(array) != before:
+    for array, shape, before, place in node.prints:
+        same = is_frozen(array) if before is None else fingerprint(array) == before
+        if not same or array.shape != shape:
             name = plan.primitive.name
             raise RuntimeError(
                 f"{name}: its argument {plan.primitive.parameters[place]}, an array of shape "
@@ -725,7 +752,14 @@ def _walk(
             d = rule(g, *saved) if pick is None else rule(g, *pick(saved))
             if after is not None:
                 d = after(node, k, g, d)
-            if d.shape != parent.shape or d.dtype is not parent.dtype:
+            try:
+                fits = d.shape == parent.shape and d.dtype is parent.dtype
+            except AttributeError:
+                raise TypeError(
+                    f"the derivative rule of {plan.primitive.name} returned "
+                    f"{type(d).__name__}, not an array"
+                ) from None
+            if not fits:
                 d = fitted(d, parent, plan.primitive)
             total = cotangents.get(parent)
             if total is None:
@@ -813,7 +847,11 @@ def fitted(d: Any, like: Node, primitive: Primitive) -> Any:
             f"the derivative rule of {primitive.name} returned a cotangent of shape "
             f"{tuple(d.shape)} for an argument of shape {tuple(like.shape)}"
         )
-    return d if d.dtype == like.dtype else d.astype(like.dtype)
+    if d.dtype == like.dtype:
+        return d
+    if d.dtype.kind == "c":
+        raise TypeError(f"the derivative rule of {primitive.name} returned complex numbers")
+    return d.astype(like.dtype)
 
 
 def _has_nan(d: Any) -> bool:

@@ -34,6 +34,7 @@ from autograd_lite.tape import (
     derivative,
     enter_composite,
     fingerprint,
+    is_frozen,
     leaf,
     like_sequence,
     name_of,
@@ -52,6 +53,33 @@ SMALL = 1024  # bytes of a result up to which graphs can show it without having 
 _storing_gradients = threading.Lock()
 _NO_KEYWORDS: dict[str, Any] = {}
 _new = object.__new__
+
+
+def _unary(function: np.ufunc) -> Callable[[Tensor], Any]:
+    return lambda tensor: call(function, (tensor,))
+
+
+def _binary(function: np.ufunc) -> tuple[Callable[[Tensor, Any], Any], ...]:
+    """Return an operator from the left, from the right, and in place."""
+    return (
+        lambda tensor, other: call(function, (tensor, other)),
+        lambda tensor, other: call(function, (other, tensor)),
+        lambda tensor, other: tensor._updated(function, other),
+    )
+
+
+def _comparison(function: np.ufunc) -> Callable[[object, Any], Any]:
+    return lambda tensor, other: call(function, (tensor, other))
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method that hands the tensor to a function, as the first argument."""
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return call(function, (self, *args), kwargs)
+
+    method.__doc__ = f"Return ``{name_of(function)}`` of the tensor."
+    return method
 
 
 class Tensor:
@@ -82,8 +110,8 @@ class Tensor:
     array([ 3., 12.])
     """
 
-    __slots__ = ("__weakref__", "_data", "_name", "_node")
-    _data: Any
+    __slots__ = ("__weakref__", "_name", "_node", "_values")
+    _values: Any  # not "_data", which masked arrays would take without asking
     _node: Node | None
     _name: str | None
 
@@ -101,13 +129,13 @@ class Tensor:
                     "Tensor(...) of a tensor that requires a gradient would lose its derivative; "
                     "use tensor.detach() if that is meant"
                 )
-            data = data._data
-        self._data = np.array(data, dtype=dtype)
-        kind = self._data.dtype.kind
+            data = data._values
+        self._values = np.array(ordinary(data, "Tensor"), dtype=dtype)
+        kind = self._values.dtype.kind
         if kind == "c":
             raise TypeError("Tensor: complex data is not supported; use its real and imag parts")
         if kind not in "fiub":
-            raise TypeError(f"Tensor: data must be numeric, not {self._data.dtype}")
+            raise TypeError(f"Tensor: data must be numeric, not {self._values.dtype}")
         self._node = None
         self._name = name
         self.requires_grad = requires_grad
@@ -122,14 +150,14 @@ class Tensor:
         recorded result are read-only.
         """
         node = self._node
-        if node is not None and isinstance(self._data, np.ndarray):
+        if node is not None and isinstance(self._values, np.ndarray):
             if node.parents:
-                self._data.setflags(write=False)
+                self._values.setflags(write=False)
             elif not node.exposed:
                 # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
-                self._data = node.value = self._data.copy()
+                self._values = node.value = self._values.copy()
                 node.exposed = True
-        return self._data
+        return self._values
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -144,10 +172,10 @@ class Tensor:
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
                 f"make a new Tensor for another shape"
             )
-        if new is not self._data:
-            self._data = new.copy()
+        if new is not self._values:
+            self._values = new.copy()
             if self._node is not None:
-                self._node.value = self._data
+                self._node.value = self._values
                 self._node.exposed = False
 
     @property
@@ -198,7 +226,7 @@ class Tensor:
                 f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
                 f"pass dtype=float"
             )
-        self._node = leaf(self._data, self.name, exposed=False) if wanted else None
+        self._node = leaf(self._values, self.name, exposed=False) if wanted else None
 
     @property
     def is_leaf(self) -> bool:
@@ -208,27 +236,27 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The lengths of the axes."""
-        return self._data.shape  # type: ignore[no-any-return]
+        return self._values.shape  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._values.ndim  # type: ignore[no-any-return]
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._data.size  # type: ignore[no-any-return]
+        return self._values.size  # type: ignore[no-any-return]
 
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self._data.nbytes  # type: ignore[no-any-return]
+        return self._values.nbytes  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> Any:
         """The data type of the elements."""
-        return self._data.dtype
+        return self._values.dtype
 
     @property
     def T(self) -> Any:
@@ -287,7 +315,8 @@ class Tensor:
         with _storing_gradients:
             for node in found:
                 if node.grad is not None:
-                    node.grad = node.grad + found[node]
+                    total = node.grad + found[node]
+                    node.grad = total if isinstance(total, Tensor) else np.asarray(total)
                 else:
                     node.grad = found[node] if create_graph else unshared(found, node)
 
@@ -303,13 +332,13 @@ class Tensor:
         """Return the values as an array, not copied; the same as ``data``."""
         return self.data
 
-    def item(self) -> Any:
-        """Return the single value of a one-element tensor as a Python number."""
-        return self._data.item()
+    def item(self, *place: Any) -> Any:
+        """Return the single value of a one-element tensor, or that at a place, as a number."""
+        return self._values.item(*place)
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._data.tolist()
+        return self._values.tolist()
 
     # ------------------------------------------------------------------------ NumPy's protocols
 
@@ -340,25 +369,26 @@ class Tensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
             raise TypeError(
-                "np.asarray or np.array of a tensor that requires a gradient would lose its "
-                "derivative; use tensor.data if that is meant, np.stack to join tensors"
+                f"{_outermost_function('np.asarray or np.array')} of a tensor that requires a "
+                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
+                f"to join tensors"
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(self._values, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self._data), separator=", ", prefix="Tensor(")
+        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
         extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item(), spec) if spec else repr(self)
+        return format(self._values.item(), spec) if spec else repr(self)
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._values)
 
     def __iter__(self) -> Iterator[Any]:
         if self.ndim == 0:
@@ -366,7 +396,7 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
-        return bool(self._data)
+        return bool(self._values)
 
     def __float__(self) -> float:
         return float(self._number("float"))
@@ -384,7 +414,7 @@ class Tensor:
                 f"(math functions call it too); use tensor.item() if that is meant, np functions "
                 f"otherwise"
             )
-        return self._data.item()
+        return self._values.item()
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
@@ -392,7 +422,7 @@ class Tensor:
                 "a recorded result cannot be pickled or copied without its graph; "
                 "use tensor.detach() to keep its values"
             )
-        return _rebuilt, (self._data, self.requires_grad, self.name, self.grad)
+        return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
     __hash__ = object.__hash__
 
@@ -407,104 +437,34 @@ class Tensor:
 
     # ------------------------------------------------------------------------ operators
 
-    def __neg__(self) -> Any:
-        return call(np.negative, (self,))
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
 
-    def __pos__(self) -> Any:
-        return call(np.positive, (self,))
+    __add__, __radd__, __iadd__ = _binary(np.add)
+    __sub__, __rsub__, __isub__ = _binary(np.subtract)
+    __mul__, __rmul__, __imul__ = _binary(np.multiply)
+    __truediv__, __rtruediv__, __itruediv__ = _binary(np.divide)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _binary(np.floor_divide)
+    __mod__, __rmod__, __imod__ = _binary(np.remainder)
+    __pow__, __rpow__, __ipow__ = _binary(np.power)
+    __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul)
 
-    def __abs__(self) -> Any:
-        return call(np.absolute, (self,))
+    __lt__ = _comparison(np.less)
+    __le__ = _comparison(np.less_equal)
+    __gt__ = _comparison(np.greater)
+    __ge__ = _comparison(np.greater_equal)
+    __eq__ = _comparison(np.equal)
+    __ne__ = _comparison(np.not_equal)
 
-    def __add__(self, other: Any) -> Any:
-        return call(np.add, (self, other))
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
 
-    def __radd__(self, other: Any) -> Any:
-        return call(np.add, (other, self))
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
-    def __sub__(self, other: Any) -> Any:
-        return call(np.subtract, (self, other))
-
-    def __rsub__(self, other: Any) -> Any:
-        return call(np.subtract, (other, self))
-
-    def __mul__(self, other: Any) -> Any:
-        return call(np.multiply, (self, other))
-
-    def __rmul__(self, other: Any) -> Any:
-        return call(np.multiply, (other, self))
-
-    def __truediv__(self, other: Any) -> Any:
-        return call(np.divide, (self, other))
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return call(np.divide, (other, self))
-
-    def __pow__(self, other: Any) -> Any:
-        return call(np.power, (self, other))
-
-    def __rpow__(self, other: Any) -> Any:
-        return call(np.power, (other, self))
-
-    def __mod__(self, other: Any) -> Any:
-        return call(np.remainder, (self, other))
-
-    def __rmod__(self, other: Any) -> Any:
-        return call(np.remainder, (other, self))
-
-    def __floordiv__(self, other: Any) -> Any:
-        return call(np.floor_divide, (self, other))
-
-    def __rfloordiv__(self, other: Any) -> Any:
-        return call(np.floor_divide, (other, self))
-
-    def __matmul__(self, other: Any) -> Any:
-        return call(np.matmul, (self, other))
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return call(np.matmul, (other, self))
-
-    def __lt__(self, other: Any) -> Any:
-        return call(np.less, (self, other))
-
-    def __le__(self, other: Any) -> Any:
-        return call(np.less_equal, (self, other))
-
-    def __gt__(self, other: Any) -> Any:
-        return call(np.greater, (self, other))
-
-    def __ge__(self, other: Any) -> Any:
-        return call(np.greater_equal, (self, other))
-
-    def __eq__(self, other: Any) -> Any:
-        return call(np.equal, (self, other))
-
-    def __ne__(self, other: Any) -> Any:
-        return call(np.not_equal, (self, other))
-
-    def __iadd__(self, other: Any) -> Any:
-        return self._updated(np.add, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._updated(np.subtract, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._updated(np.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._updated(np.divide, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._updated(np.power, other)
-
-    def __imod__(self, other: Any) -> Any:
-        return self._updated(np.remainder, other)
-
-    def __ifloordiv__(self, other: Any) -> Any:
-        return self._updated(np.floor_divide, other)
-
-    def __imatmul__(self, other: Any) -> Any:
-        return self._updated(np.matmul, other)
+    def __round__(self, digits: int = 0) -> Any:
+        return call(np.round, (self, digits))
 
     def _updated(self, function: Callable[..., Any], other: Any) -> Any:
         """Return ``self op= other``: a new tensor, or under no_grad a leaf with new values."""
@@ -516,54 +476,48 @@ class Tensor:
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._data, bare(other))
+        self.data = function(self._values, bare(other))
         return self
 
     # ------------------------------------------------------------------------ methods
 
-    def exp(self) -> Any:
-        """Return ``np.exp`` of the tensor."""
-        return call(np.exp, (self,))
-
-    def log(self) -> Any:
-        """Return ``np.log`` of the tensor."""
-        return call(np.log, (self,))
-
-    def sqrt(self) -> Any:
-        """Return ``np.sqrt`` of the tensor."""
-        return call(np.sqrt, (self,))
-
-    def tanh(self) -> Any:
-        """Return ``np.tanh`` of the tensor."""
-        return call(np.tanh, (self,))
-
-    def abs(self) -> Any:
-        """Return ``np.abs`` of the tensor."""
-        return call(np.absolute, (self,))
-
-    def sum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.sum`` of the tensor."""
-        return call(np.sum, (self, *args), kwargs)
-
-    def mean(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.mean`` of the tensor."""
-        return call(np.mean, (self, *args), kwargs)
-
-    def max(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.max`` of the tensor."""
-        return call(np.max, (self, *args), kwargs)
-
-    def min(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.min`` of the tensor."""
-        return call(np.min, (self, *args), kwargs)
-
-    def argmax(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.argmax`` of the tensor: a plain array."""
-        return call(np.argmax, (self, *args), kwargs)
-
-    def argmin(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.argmin`` of the tensor: a plain array."""
-        return call(np.argmin, (self, *args), kwargs)
+    exp = _method(np.exp)
+    log = _method(np.log)
+    sqrt = _method(np.sqrt)
+    tanh = _method(np.tanh)
+    abs = _method(np.absolute)
+    sum = _method(np.sum)
+    prod = _method(np.prod)
+    mean = _method(np.mean)
+    var = _method(np.var)
+    std = _method(np.std)
+    max = _method(np.max)
+    min = _method(np.min)
+    argmax = _method(np.argmax)
+    argmin = _method(np.argmin)
+    cumsum = _method(np.cumsum)
+    cumprod = _method(np.cumprod)
+    any = _method(np.any)
+    all = _method(np.all)
+    clip = _method(np.clip)
+    round = _method(np.round)
+    trace = _method(np.trace)
+    diagonal = _method(np.diagonal)
+    conj = _method(np.conjugate)
+    conjugate = _method(np.conjugate)
+    dot = _method(np.dot)
+    take = _method(np.take)
+    repeat = _method(np.repeat)
+    choose = _method(np.choose)
+    swapaxes = _method(np.swapaxes)
+    squeeze = _method(np.squeeze)
+    ravel = _method(np.ravel)
+    flatten = _method(np.ravel)
+    copy = _method(np.copy)
+    argsort = _method(np.argsort)
+    argpartition = _method(np.argpartition)
+    searchsorted = _method(np.searchsorted)
+    nonzero = _method(np.nonzero)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Return ``np.reshape`` of the tensor; the shape may be given as separate numbers."""
@@ -573,117 +527,13 @@ class Tensor:
         """Return ``np.transpose`` of the tensor; the axes may be given as separate numbers."""
         return call(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
 
-    def swapaxes(self, axis1: int, axis2: int) -> Any:
-        """Return ``np.swapaxes`` of the tensor."""
-        return call(np.swapaxes, (self, axis1, axis2))
-
-    def squeeze(self, axis: Any = None) -> Any:
-        """Return ``np.squeeze`` of the tensor."""
-        return call(np.squeeze, (self, axis))
-
-    def ravel(self, order: Any = "C") -> Any:
-        """Return ``np.ravel`` of the tensor."""
-        return call(np.ravel, (self, order))
-
-    def flatten(self, order: Any = "C") -> Any:
-        """Return the tensor as one axis, like :meth:`ravel`."""
-        return call(np.ravel, (self, order))
-
-    def prod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.prod`` of the tensor."""
-        return call(np.prod, (self, *args), kwargs)
-
-    def var(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.var`` of the tensor."""
-        return call(np.var, (self, *args), kwargs)
-
-    def std(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.std`` of the tensor."""
-        return call(np.std, (self, *args), kwargs)
-
-    def cumsum(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.cumsum`` of the tensor."""
-        return call(np.cumsum, (self, *args), kwargs)
-
-    def cumprod(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.cumprod`` of the tensor."""
-        return call(np.cumprod, (self, *args), kwargs)
-
-    def clip(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.clip`` of the tensor."""
-        return call(np.clip, (self, *args), kwargs)
-
-    def trace(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.trace`` of the tensor."""
-        return call(np.trace, (self, *args), kwargs)
-
-    def round(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.round`` of the tensor."""
-        return call(np.round, (self, *args), kwargs)
-
-    def any(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.any`` of the tensor: a plain array."""
-        return call(np.any, (self, *args), kwargs)
-
-    def all(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.all`` of the tensor: a plain array."""
-        return call(np.all, (self, *args), kwargs)
-
-    def conj(self) -> Any:
-        """Return ``np.conjugate`` of the tensor, which is real."""
-        return call(np.conjugate, (self,))
-
-    def conjugate(self) -> Any:
-        """Return ``np.conjugate`` of the tensor, which is real."""
-        return call(np.conjugate, (self,))
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """Return ``np.compress`` of the tensor."""
+        return call(np.compress, (condition, self, axis))
 
     def astype(self, dtype: DTypeLike) -> Any:
         """Return the tensor in another floating-point dtype."""
         return call(np.astype, (self, np.dtype(dtype)))
-
-    def dot(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.dot`` of the tensor."""
-        return call(np.dot, (self, *args), kwargs)
-
-    def take(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.take`` of the tensor."""
-        return call(np.take, (self, *args), kwargs)
-
-    def repeat(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.repeat`` of the tensor."""
-        return call(np.repeat, (self, *args), kwargs)
-
-    def compress(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.compress`` of the tensor."""
-        return call(np.compress, (self, *args), kwargs)
-
-    def diagonal(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.diagonal`` of the tensor."""
-        return call(np.diagonal, (self, *args), kwargs)
-
-    def copy(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.copy`` of the tensor."""
-        return call(np.copy, (self, *args), kwargs)
-
-    def argsort(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.argsort`` of the tensor: a plain array."""
-        return call(np.argsort, (self, *args), kwargs)
-
-    def argpartition(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.argpartition`` of the tensor: a plain array."""
-        return call(np.argpartition, (self, *args), kwargs)
-
-    def searchsorted(self, *args: Any, **kwargs: Any) -> Any:
-        """Return ``np.searchsorted`` of the tensor: a plain array."""
-        return call(np.searchsorted, (self, *args), kwargs)
-
-    def nonzero(self) -> Any:
-        """Return ``np.nonzero`` of the tensor: a tuple of plain arrays."""
-        return call(np.nonzero, (self,))
-
-    def choose(self, choices: Any, **kwargs: Any) -> Any:
-        """Return ``np.choose`` of the tensor, which holds the numbers of the choices."""
-        return call(np.choose, (self, choices), kwargs)
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to sort in place; ``np.sort`` returns a sorted tensor."""
@@ -717,7 +567,7 @@ def call(
     for argument in args:
         if isinstance(argument, Tensor):
             node = argument._node
-            argument = argument._data
+            argument = argument._values
             if node is None:
                 exposed |= bit
             else:
@@ -727,6 +577,8 @@ def call(
                     exposed |= bit
         elif isinstance(argument, (np.ndarray, tuple)):  # a tuple may be an index with arrays
             exposed |= bit
+            if argument.__class__ is not np.ndarray:
+                ordinary(argument, primitive.name)
         elif argument.__class__ is list:  # which its owner may change later
             argument = np.asarray(argument) if primitive.broadcasts else list(argument)
         arguments.append(argument)
@@ -751,22 +603,30 @@ def call(
             ans = primitive.function(*arguments, **kwargs)
         else:
             ans = primitive.function(*arguments)
-    except ValueError as error:
-        raise _with_shapes(error, primitive, arguments) from None
-    if plan.views and any(argument is ans for argument in arguments):
-        ans = ans.view()  # so that no two tensors hold one array object
+    except Exception as error:
+        _name_shapes(error, primitive, arguments)
+        raise
+    if plan.views:
+        if isinstance(ans, Tensor):
+            raise TypeError(
+                f"{primitive.name} computed with a tensor that is not one of its arguments itself; "
+                f"pass every tensor as an argument of its own, not in a list, dict or closure"
+            )
+        if any(argument is ans for argument in arguments):
+            ans = ans.view()  # so that no two tensors hold one array object
     saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
     prints = _fingerprints(plan, exposed, saved) if exposed & plan.reads else None
     try:
         dtype = ans.dtype
+        kind = dtype.kind
     except AttributeError:
         return _separate(ans, plan, parents, saved, prints, values)
-    if dtype.kind != "f":
+    if kind != "f":
         raise TypeError(
             f"{primitive.name} gives {dtype} here; only real floating-point results have a gradient"
         )
     tensor = _new(Tensor)
-    tensor._data = ans
+    tensor._values = ans
     # Node(...), written out: the call is a tenth of what recording costs.
     tensor._node = node = _new(Node)
     node.plan = plan
@@ -798,16 +658,20 @@ def _call_other(
                     f"{entry.name}: no derivative rule covers the argument {name}=; "
                     f"leave it out, or compute that part with other functions"
                 )
-        return entry.formula(*args, **kwargs)
+        try:
+            return entry.formula(*args, **kwargs)
+        except ValueError as error:
+            _name(error, entry.name)
+            raise
     if isinstance(entry, Constant):
         return function(*bare(tuple(args)), **bare(kwargs))
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
-    name = name_of(function)
+    name = _outermost_function(name_of(function))
     raise TypeError(
-        f"{name} has no derivative rule; add one with ag.derivative({name}, ...), "
-        f"or call it on tensor.data if no derivative is wanted"
+        f"{name} has no derivative rule; add one with ag.derivative({name}, ...), or call it on "
+        f"tensor.data if no derivative is wanted"
     )
 
 
@@ -815,16 +679,45 @@ def _applied(primitive: Primitive, arguments: Sequence[Any], kwargs: dict[str, A
     """Return the result alone, where nothing is to be recorded."""
     try:
         return primitive.function(*arguments, **kwargs)
-    except ValueError as error:
-        raise _with_shapes(error, primitive, arguments) from None
+    except Exception as error:
+        _name_shapes(error, primitive, arguments)
+        raise
 
 
-def _with_shapes(error: ValueError, primitive: Primitive, arguments: Sequence[Any]) -> ValueError:
-    """Return a ValueError that also names the function and the shapes of its arguments."""
-    if type(error) is not ValueError:
-        return error
-    shapes = " and ".join(str(np.shape(a)) for a in arguments if hasattr(a, "shape"))
-    return ValueError(f"{primitive.name} of shapes {shapes}: {error}")
+def _name_shapes(error: Exception, primitive: Primitive, arguments: Sequence[Any]) -> None:
+    """Put the function's name and the shapes of its arguments before an error's message."""
+    shapes = [str(np.shape(a)) for a in arguments if hasattr(a, "shape")]
+    _name(error, f"{primitive.name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")
+
+
+def _name(error: Exception, name: str) -> None:
+    """Put the name of what raised an error before its message, or below it."""
+    if type(error) in (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
+        if not str(error).startswith(name.partition(" ")[0]):
+            error.args = (f"{name}: {error}",)
+    else:
+        error.add_note(f"in {name}")
+
+
+def _outermost_function(default: str) -> str:
+    """Return the name of the outermost of NumPy's, SciPy's or this package's running functions."""
+    frame, name = sys._getframe(2), default
+    while frame.f_back is not None:
+        root, _, rest = frame.f_globals.get("__name__", "").partition(".")
+        if root not in ("numpy", "scipy", "autograd_lite"):
+            break
+        own = frame.f_code.co_name
+        if not own.startswith(("_", "<")) and own not in _DISPATCH:
+            public = rest.partition(".")[0] in _PUBLIC_PARTS
+            parts = (_SHORT[root], rest.partition(".")[0] if public else "", own)
+            name = ".".join(filter(None, parts))
+        frame = frame.f_back
+    return name
+
+
+_SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
+_PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
+_DISPATCH = ("call", "decorate")
 
 
 def _tensors_by_position(
@@ -843,12 +736,12 @@ def _tensors_by_position(
 
 
 def _fingerprints(plan: Plan, exposed: int, saved: Sequence[Any]) -> Any:
-    """Return (array, fingerprint, argument) for each array that rules read and others may change.
+    """Return (array, shape, fingerprint, argument) for arrays that rules read, others may change.
 
     Nobody else can write to the results of recorded calls (``Tensor.data`` gives them read-only),
-    unless they are views; nor to arrays that are read-only down to the owner of their memory.
+    unless they are views. Frozen arrays have no fingerprint: they must be frozen still.
     """
-    prints: list[tuple[Any, bytes, int]] = []
+    prints: list[tuple[Any, Any, bytes | None, int]] = []
     items: Sequence[Any]
     for place, source in plan.arguments:
         value = saved[place]
@@ -859,24 +752,16 @@ def _fingerprints(plan: Plan, exposed: int, saved: Sequence[Any]) -> Any:
         else:
             continue
         for array in items:
-            if isinstance(array, np.ndarray) and not _is_frozen(array):
-                prints.append((array, fingerprint(array), source))
+            if isinstance(array, np.ndarray):
+                content = None if is_frozen(array) else fingerprint(array)
+                prints.append((array, array.shape, content, source))
     return prints or None
-
-
-def _is_frozen(array: Any) -> bool:
-    """Whether an array and whatever it is a view of are read-only."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base
-    return array is None
 
 
 def wrap(array: Any, node: Node | None) -> Tensor:
     """Return a tensor that holds the very array."""
     tensor = _new(Tensor)
-    tensor._data = array
+    tensor._values = array
     tensor._node = node
     tensor._name = None
     return tensor
@@ -898,6 +783,14 @@ def _separate(
     arguments: Sequence[Any],
 ) -> Any:
     """Return a tensor for each of several results of one recorded call."""
+    if not isinstance(outputs, (tuple, list)) or not all(
+        isinstance(getattr(result, "dtype", None), np.dtype) for result in outputs
+    ):
+        kind = type(outputs)
+        raise TypeError(
+            f"{plan.primitive.name} returned {kind.__module__}.{kind.__name__}; it must return an "
+            f"array, or a tuple or list of arrays (np.asarray makes one of a number)"
+        )
     shapes = tuple(np.shape(result) for result in outputs)
     dtypes = tuple(result.dtype for result in outputs)
     for dtype in dtypes:
@@ -913,6 +806,20 @@ def _separate(
     )
 
 
+def ordinary(array: Any, caller: str) -> Any:
+    """Return anything but an array of a kind whose arithmetic the rules do not know."""
+    if isinstance(array, np.matrix):
+        raise TypeError(
+            f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
+        )
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
+            f"the values with np.where"
+        )
+    return array
+
+
 def as_array(value: Any) -> Any:
     """Return a list or number as an array, and an array or tensor as it is."""
     return value if hasattr(value, "shape") else np.asarray(value)
@@ -921,7 +828,7 @@ def as_array(value: Any) -> Any:
 def bare(value: Any) -> Any:
     """Return a value with the tensors in it, also inside lists, tuples and dicts, as arrays."""
     if isinstance(value, Tensor):
-        return value._data
+        return value._values
     if type(value) in (list, tuple):
         return type(value)([bare(item) for item in value])
     if type(value) is dict:
@@ -937,7 +844,7 @@ def overwritable(leaf: Tensor) -> Any:
     """
     if leaf._node is not None:
         overwrite(leaf._node)
-    return leaf._data
+    return leaf._values
 
 
 def node_of(value: Any) -> Node | None:
@@ -955,6 +862,8 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
             )
         return np.ones(output.shape, output.dtype) if output.shape else output.dtype.type(1)
     g = gradient if isinstance(gradient, Tensor) else np.asarray(gradient)
+    if g.dtype.kind not in "fiub":
+        raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
     if g.shape != output.shape:
         raise ValueError(
             f"{caller}: the gradient has shape {g.shape}, but the output has shape {output.shape}"
@@ -1032,7 +941,11 @@ class no_grad:
     Tensor([0.5, 1.5], requires_grad=True)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *function: Any) -> None:
+        if function:
+            raise TypeError(
+                "no_grad takes no arguments; write @ag.no_grad() to decorate a function"
+            )
         self._tokens: list[Token[bool | Listener]] = []
 
     def __enter__(self) -> None:
@@ -1078,12 +991,20 @@ def primitive(*rules: Rule | None, **options: Any) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
+        if not callable(function):
+            raise TypeError(
+                "ag.primitive takes derivative rules and decorates a function: "
+                "ag.primitive(rule)(function)"
+            )
+
         @functools.wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            return call(function, args, kwargs)
+            return call(recorded, args, kwargs)
 
-        derivative(function, *rules, **options)
-        TABLE[recorded] = TABLE[function]
+        derivative(recorded, *rules, **options)
+        entry = TABLE[recorded]
+        assert isinstance(entry, Primitive)
+        entry.function = function
         return recorded  # type: ignore[return-value]
 
     return decorate

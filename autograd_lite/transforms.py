@@ -24,6 +24,7 @@ from autograd_lite.tensor import (
     cotangent_for,
     is_recording,
     node_of,
+    ordinary,
     primitive,
     recording_on,
     unshared,
@@ -168,7 +169,9 @@ def _aliased(value: Any) -> Any:
         return value
     if node_of(value) is not None:
         return _alias(value)
-    data = value._data if isinstance(value, Tensor) else np.asarray(value)
+    data = (
+        value._values if isinstance(value, Tensor) else np.asarray(ordinary(value, "an argument"))
+    )
     return wrap(data, leaf(data, kind=Argument))
 
 

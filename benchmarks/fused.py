@@ -114,7 +114,7 @@ def rows(sizes: tuple[tuple[int, int], ...], seconds: float) -> Iterator[dict[st
                     "loss": name,
                     "time": timings[name],
                     "nodes": len(reachable(node_of(value))) - 1,
-                    "kept bytes": kept_bytes(LOSSES[name](x, target), x._data),
+                    "kept bytes": kept_bytes(LOSSES[name](x, target), x._values),
                     "peak bytes": peak_bytes(run),
                     "loss in ulps": error(true_loss, value.data),
                     "gradient in ulps": error(true_gradient, x.grad),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -381,3 +382,24 @@ def test_argument_changed_between_vjp_and_pull() -> None:
     x *= 2
     with pytest.raises(RuntimeError, match=f"np.power: .*{CHANGED}"):
         pull(np.ones(2))
+
+
+def test_read_only_array_made_writeable_again() -> None:
+    t, a = ag.Tensor(np.ones(3), requires_grad=True), np.arange(3.0)
+    a.flags.writeable = False
+    loss = np.sum(t * a)
+    loss.backward()
+    a.flags.writeable = True
+    a[0] = 10
+    with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
+        loss.backward()
+
+
+def test_shape_changed_in_place() -> None:
+    t, a = ag.Tensor(np.ones(3), requires_grad=True), np.arange(3.0)
+    loss = np.sum(t * a)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy is about to deprecate it
+        a.shape = (3, 1)
+    with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
+        loss.backward()

@@ -91,7 +91,7 @@ def test_failing_function_leaves_nothing() -> None:
 def test_node_does_not_keep_values_that_no_rule_reads() -> None:
     w = _variable(10_000)  # graphs keep small values, to show them
     y = w + 1.0
-    values = weakref.ref(y._data)
+    values = weakref.ref(y._values)
     z = np.exp(y)
     del y
     assert values() is None  # exp reads its own result

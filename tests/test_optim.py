@@ -22,7 +22,7 @@ def run(optimizer, parameters, steps, rng):
         loss = sum(np.sum(np.square(p - t) + np.cos(3 * p)) for p, t in zip(parameters, targets))
         loss.backward()
         optimizer.step()
-        trace.append([p._data.copy() for p in parameters])
+        trace.append([p._values.copy() for p in parameters])
     return trace
 
 
@@ -119,7 +119,7 @@ def test_fifty_steps_follow_torch(kind, formula, settings, dtype):
         optimizer.step()
         other.step()
         for p, q in zip(ours, theirs):
-            assert np.allclose(p._data, q.detach().numpy(), rtol=1e-6, atol=1e-6)
+            assert np.allclose(p._values, q.detach().numpy(), rtol=1e-6, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------- behaviour
@@ -130,13 +130,13 @@ def test_float32_and_memory_order_are_kept(kind, formula, settings):
     rng = np.random.default_rng(0)
     values = rng.normal(size=(4, 5)).astype(np.float32)
     p, q = leaf(values, np.float32), leaf(np.asfortranarray(values), np.float32)
-    assert not q._data.flags.c_contiguous
-    before = q._data
+    assert not q._values.flags.c_contiguous
+    before = q._values
     a = run(kind([p], **settings), [p], 5, np.random.default_rng(1))
     b = run(kind([q], **settings), [q], 5, np.random.default_rng(1))
     assert np.array_equal(a[-1][0], b[-1][0])
     assert p.dtype == np.float32
-    assert q._data is before
+    assert q._values is before
 
 
 def test_a_step_writes_into_the_parameters_own_array():
@@ -248,7 +248,7 @@ def test_state_goes_on_bit_by_bit(kind, formula, settings):
     p = leaf(rng.normal(size=(4, 5)), np.float32)
     optimizer = kind([p], **settings)
     run(optimizer, [p], 5, np.random.default_rng(1))
-    q = leaf(p._data, np.float32)
+    q = leaf(p._values, np.float32)
     other = kind([q])
     if kind is optim.SGD and "momentum" in settings:
         other = kind([q], momentum=0.1)
@@ -351,7 +351,7 @@ def test_a_line_search_meets_the_strong_wolfe_conditions(start, lr):
     f(before).backward()
     with np.errstate(over="ignore"):  # the longest first steps
         optim.LBFGS([w], lr=lr, max_iter=1).step(closure_of(f, w))
-    moved = (w._data - start) @ before.grad
+    moved = (w._values - start) @ before.grad
     value = f(w)
     value.backward()
     assert value.item() <= f(before).item() + 1e-4 * moved

@@ -530,7 +530,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         ValueError,
         "np.multiply of shapes (2,) and (3,): ",
     ),
-    "reshape": (lambda t, u: t.reshape(2, 2), ValueError, "np.reshape of shapes (3,): "),
+    "reshape": (lambda t, u: t.reshape(2, 2), ValueError, "np.reshape of shape (3,): "),
     "index out of bounds": (lambda t, u: t[5], IndexError, "out of bounds"),
     "non-scalar backward": (
         lambda t, u: (t * u).backward(),
@@ -586,6 +586,123 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         lambda t, u: operator.iadd(np.zeros(3), t),
         TypeError,
         "np.add: out= (or an in-place operator on an array) cannot hold a tensor's result",
+    ),
+    "np.full": (lambda t, u: np.full(3, t), TypeError, "np.full of a tensor that requires"),
+    "np.full_like": (
+        lambda t, u: np.full_like(np.ones(3), t),
+        TypeError,
+        "np.full_like has no derivative rule",
+    ),
+    "np.sum of a list": (
+        lambda t, u: np.sum([t, u]),
+        TypeError,
+        "np.sum of a tensor that requires",
+    ),
+    "masked array": (
+        lambda t, u: t * np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]),
+        TypeError,
+        "np.multiply: the mask of a masked array would be lost; pass array.filled(value)",
+    ),
+    "masked array from the left": (
+        lambda t, u: np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]) * t,
+        TypeError,
+        "would lose its derivative",
+    ),
+    "masked data": (
+        lambda t, u: ag.Tensor(np.ma.masked_array([1.0], [1])),
+        TypeError,
+        "Tensor: the mask of a masked array would be lost",
+    ),
+    "gradient of a masked array": (
+        lambda t, u: ag.grad(np.sum)(np.ma.masked_array([1.0], [1])),
+        TypeError,
+        "an argument: the mask of a masked array would be lost",
+    ),
+    "matrix": (
+        lambda t, u: np.empty((1, 3)).view(np.matrix) * t,
+        TypeError,
+        "np.matrix multiplies in its own way; pass np.asarray(matrix) instead",
+    ),
+    "argument of another library's name": (
+        lambda t, u: t.mean(dim=0),
+        TypeError,
+        "np.mean has no argument dim=; it takes a, axis, dtype, out, keepdims, where",
+    ),
+    "shapes of a stack": (
+        lambda t, u: np.stack([t, u[:2]]),
+        ValueError,
+        "np.stack: np.concatenate of shapes (1, 3) and (1, 2)",
+    ),
+    "singular matrix": (
+        lambda t, u: np.linalg.solve(np.outer(t, t), u),
+        np.linalg.LinAlgError,
+        "np.linalg.solve of shapes (3, 3) and (3,): Singular matrix",
+    ),
+    "index out of range": (
+        lambda t, u: t[5],
+        IndexError,
+        "indexing of shape (3,): index 5 is out of bounds",
+    ),
+    "operand that is no number": (lambda t, u: t + None, TypeError, "np.add of shape (3,): "),
+    "complex gradient": (
+        lambda t, u: (t * u).backward([1j, 0, 0]),
+        TypeError,
+        "Tensor.backward: the gradient must hold real numbers, not complex128",
+    ),
+    "gradient that is None": (
+        lambda t, u: (t * u).backward([None, 0, 0]),
+        TypeError,
+        "Tensor.backward: the gradient must hold real numbers, not object",
+    ),
+    "rule of complex numbers": (
+        lambda t, u: np.sum(ag.primitive(lambda g: g * 1j)(np.square)(t)).backward(),
+        TypeError,
+        "the derivative rule of np.square returned complex numbers",
+    ),
+    "rule that returns nothing": (
+        lambda t, u: np.sum(ag.primitive(lambda g: None)(np.square)(t)).backward(),
+        TypeError,
+        "the derivative rule of np.square returned NoneType, not an array",
+    ),
+    "rule without parameters": (
+        lambda t, u: ag.primitive(lambda: 1)(_unknown),
+        TypeError,
+        "must take g first, not nothing",
+    ),
+    "more rules than arguments": (
+        lambda t, u: ag.primitive(None, None)(_unknown),
+        TypeError,
+        "2 rules are given for _unknown, which has 1 arguments",
+    ),
+    "primitive that returns a number": (
+        lambda t, u: ag.primitive(lambda g: g)(lambda x: 1.0)(t),
+        TypeError,
+        "returned builtins.float; it must return an array, or a tuple or list of arrays",
+    ),
+    "primitive that returns a dictionary": (
+        lambda t, u: ag.primitive(lambda g: g)(lambda x: {"x": x})(t),
+        TypeError,
+        "returned builtins.dict; it must return an array",
+    ),
+    "primitive that closes over a tensor": (
+        lambda t, u: ag.primitive(lambda g: g)(lambda x: x * u)(t),
+        TypeError,
+        "computed with a tensor that is not one of its arguments itself; pass every tensor as",
+    ),
+    "primitive without rules": (
+        lambda t, u: ag.primitive(_unknown)(t),
+        TypeError,
+        "ag.primitive takes derivative rules and decorates a function",
+    ),
+    "composite without a function": (
+        lambda t, u: ag.composite(3)(_unknown),  # type: ignore[arg-type]
+        TypeError,
+        "ag.composite takes the function that the formula computes, not 3",
+    ),
+    "no_grad without parentheses": (
+        lambda t, u: ag.no_grad(_unknown),
+        TypeError,
+        "no_grad takes no arguments; ",
     ),
     "tensors by keyword": (
         lambda t, u: np.clip(u, a_min=t, a_max=10.0, casting="safe"),
@@ -693,3 +810,49 @@ def test_composite() -> None:
             np.nanpercentile(t, 50, axis=0)
     finally:
         del TABLE[np.nanpercentile]
+
+
+def test_methods_and_protocols_of_numbers() -> None:
+    t = ag.Tensor([1.5, -2.25, 3.0], requires_grad=True)
+    np.testing.assert_array_equal(t.compress([True, False, True]).data, [1.5, 3.0])
+    for quotient, rest in (divmod(t, 2), divmod(7, t)):
+        assert quotient.shape == rest.shape == (3,)
+    np.testing.assert_array_equal(divmod(t, 2)[1].data, np.divmod(t.data, 2)[1])
+    np.testing.assert_array_equal(round(t, 1).data, [1.5, -2.2, 3.0])
+    assert t.item(0) == 1.5
+    assert [method.__doc__ for method in (ag.Tensor.sum, ag.Tensor.std)] == [
+        "Return ``np.sum`` of the tensor.",
+        "Return ``np.std`` of the tensor.",
+    ]
+
+
+def test_two_rules_for_one_function() -> None:
+    def square(x: Any) -> Any:
+        return x * x
+
+    right = ag.primitive(lambda g, x: 2 * g * x)(square)
+    wrong = ag.primitive(lambda g, x: 3 * g * x)(square)
+    assert (ag.grad(right)(1.0), ag.grad(wrong)(1.0), ag.grad(square)(1.0)) == (2.0, 3.0, 2.0)
+
+
+def test_rule_of_several_results_reads_them_by_number() -> None:
+    both = ag.primitive(lambda g: g[0] + 2 * g[1])(lambda x: (x * 1, x * 2))
+    assert ag.grad(lambda x: both(x)[1] + 0 * both(x)[0])(1.0) == 2.0
+    assert ag.grad(lambda x: both(x)[0])(1.0) == 1.0
+
+
+def test_an_error_of_the_users_own_function_keeps_its_traceback() -> None:
+    def fails(x: Any) -> Any:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match=r"fails of shape \(3,\): mine") as caught:
+        ag.grad(ag.primitive(lambda g: g)(fails))(np.ones(3))
+    assert caught.traceback[-1].name == "fails"
+
+
+def test_gradient_of_a_single_number_stays_an_array() -> None:
+    w = ag.Tensor(2.0, requires_grad=True)
+    for _ in range(3):
+        (w * w).backward()
+        assert type(w.grad) is np.ndarray
+    assert w.grad == 12

@@ -170,13 +170,13 @@ class Builder:
         for name, value in names:
             if isinstance(value, Tensor) and value._node is not None:
                 self.names.setdefault(value._node, name)
-                values.setdefault(value._node, value._data)
+                values.setdefault(value._node, value._values)
             elif isinstance(value, (Tensor, np.ndarray)):
                 self.names.setdefault(id(bare(value)), name)
                 self.held.append(bare(value))
         self.tape = reachable(root)
         self._collect_values(values)
-        values[root] = output._data
+        values[root] = output._values
         self._replay(values)
         self.values = values
         self.nodes: list[GraphNode] = []
