@@ -245,11 +245,6 @@ def _vjp(sample: Sample, arrays: Sequence[Any]) -> tuple[Any, Callable[[Any], An
     return ag.vjp(lambda *a: applied(sample, a), *arrays)
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
-
-
 class _Tolerance(NamedTuple):
     """What a numeric derivative is good for.
 
@@ -289,24 +284,22 @@ def check_value(sample: Sample) -> None:
     arrays = sample.arrays
     expected = applied(sample, arrays)
     got = applied(sample, [ag.Tensor(a, requires_grad=True) for a in arrays])
-    _require(
-        isinstance(got, (list, tuple)) == isinstance(expected, (list, tuple)),
-        f"{sample}: gives {type(got).__name__}, NumPy gives {type(expected).__name__}",
+    assert isinstance(got, (list, tuple)) == isinstance(expected, (list, tuple)), (
+        f"{sample}: gives {type(got).__name__}, NumPy gives {type(expected).__name__}"
     )
     mine, theirs = _outputs(got), _outputs(expected)
-    _require(len(mine) == len(theirs), f"{sample}: {len(mine)} results, NumPy has {len(theirs)}")
+    assert len(mine) == len(theirs), f"{sample}: {len(mine)} results, NumPy has {len(theirs)}"
     exact = isinstance(TABLE.get(sample.function), Primitive)
     for a, b in zip(mine, theirs):
-        _require(
-            np.shape(a) == np.shape(b) and np.asarray(a).dtype == np.asarray(b).dtype,
-            f"{sample}: gives {np.asarray(a).dtype}{np.shape(a)}, "
-            f"NumPy gives {np.asarray(b).dtype}{np.shape(b)}",
+        kind, wanted = ((np.asarray(v).dtype, np.shape(v)) for v in (a, b))
+        assert kind == wanted, (
+            f"{sample}: gives {kind[0]}{kind[1]}, NumPy gives {wanted[0]}{wanted[1]}"
         )
         if exact:
             same = np.array_equal(a, b, equal_nan=_is_real(b))
         else:
             same = np.allclose(a, b, rtol=1e-13, atol=1e-14, equal_nan=True)
-        _require(same, f"{sample}: gives {a}, NumPy gives {b}")
+        assert same, f"{sample}: gives {a}, NumPy gives {b}"
 
 
 def check_first(sample: Sample, seed: int = 0, *, explain: bool = True) -> None:
@@ -324,11 +317,10 @@ def check_first(sample: Sample, seed: int = 0, *, explain: bool = True) -> None:
     check_owned(sample, arrays, gradients, flatten(u)[0], value)
     again = pull(u)
     for k, (a, d, d2) in enumerate(zip(arrays, gradients, again)):
-        _require(
-            d.shape == a.shape and d.dtype == a.dtype,
-            f"{sample}: gradient {k} is {d.dtype}{d.shape}, the array {a.dtype}{a.shape}",
+        assert (d.dtype, d.shape) == (a.dtype, a.shape), (
+            f"{sample}: gradient {k} is {d.dtype}{d.shape}, the array {a.dtype}{a.shape}"
         )
-        _require(d.tobytes() == d2.tobytes(), f"{sample}: gradient {k} differs when pulled again")
+        assert d.tobytes() == d2.tobytes(), f"{sample}: gradient {k} differs when pulled again"
         v = _direction(rng, a.shape)
         expected, tolerance = numeric_along(sample, arrays, k, v, u)
         got = np.sum(d * v)
@@ -383,13 +375,12 @@ def check_owned(
     """Check that each gradient is an array of its own that the caller may write to."""
     others = [*arrays, *cotangents, *_float_outputs(value)]
     for k, d in enumerate(gradients):
-        _require(isinstance(d, np.ndarray), f"{sample}: gradient {k} is a {type(d).__name__}")
-        _require(d.flags.writeable, f"{sample}: gradient {k} is read-only")
-        _require(0 not in d.strides or d.size <= 1, f"{sample}: gradient {k} repeats its cells")
+        assert isinstance(d, np.ndarray), f"{sample}: gradient {k} is a {type(d).__name__}"
+        assert d.flags.writeable, f"{sample}: gradient {k} is read-only"
+        assert 0 not in d.strides or d.size <= 1, f"{sample}: gradient {k} repeats its cells"
         for other in (*others, *gradients[:k]):
-            _require(
-                not np.may_share_memory(d, other) or not np.shares_memory(d, other),
-                f"{sample}: gradient {k} shares memory with another array",
+            assert not np.may_share_memory(d, other) or not np.shares_memory(d, other), (
+                f"{sample}: gradient {k} shares memory with another array"
             )
 
 
@@ -416,7 +407,7 @@ def check_second(sample: Sample, seed: int = 1) -> None:
         zeros[k] = vs[k]
         seconds = pull(tuple(zeros))
         for d, p in zip(seconds, points):
-            _require(d.shape == p.shape, f"{sample}: a second derivative has shape {d.shape}")
+            assert d.shape == p.shape, f"{sample}: a second derivative has shape {d.shape}"
         got.append(sum(np.sum(d * w) for d, w in zip(seconds, along)))
         sizes.append(_size([d * w for d, w in zip(seconds, along)]))
     real = _precision(sample)
@@ -434,10 +425,9 @@ def check_second(sample: Sample, seed: int = 1) -> None:
         expected = slope(phi, real)
     tolerance = _tolerance(real)
     for k in range(count):
-        _require(
-            tolerance.allows(got[k], expected[k], sizes[k], _size([firsts[k] * vs[k]])),
+        assert tolerance.allows(got[k], expected[k], sizes[k], _size([firsts[k] * vs[k]])), (
             f"{sample}: order 2, the gradient in array {k} has derivative {got[k]:.15g} along a "
-            f"random direction, numerically it is {expected[k]:.15g} ({tolerance})",
+            f"random direction, numerically it is {expected[k]:.15g} ({tolerance})"
         )
 
 
@@ -458,12 +448,10 @@ def check_transpose(sample: Sample, seed: int = 2) -> None:
     left = _dotted(u, value)
     if sample.function in BILINEAR:
         for a, d in zip(arrays, pull(u)):
-            _require(
-                left == np.sum(a * d), f"{sample}: <f(x), u> = {left}, <x, g> = {np.sum(a * d)}"
-            )
+            assert left == np.sum(a * d), f"{sample}: <f(x), u> = {left}, <x, g> = {np.sum(a * d)}"
     else:
         right = sum(np.sum(a * d) for a, d in zip(arrays, pull(u)))
-        _require(left == right, f"{sample}: <A x, u> = {left}, but <x, transposed A u> = {right}")
+        assert left == right, f"{sample}: <A x, u> = {left}, but <x, transposed A u> = {right}"
 
 
 def is_linear(sample: Sample) -> bool:
@@ -479,25 +467,22 @@ def check_float32(sample: Sample, seed: int = 3) -> None:
     tensors = [ag.Tensor(a, requires_grad=True) for a in arrays]
     result = applied(sample, tensors)
     for a, b in zip(_outputs(result), _outputs(expected)):
-        _require(
-            np.asarray(a).dtype == np.asarray(b).dtype,
-            f"{sample}: of float32 gives {np.asarray(a).dtype}, NumPy gives {np.asarray(b).dtype}",
+        assert np.asarray(a).dtype == np.asarray(b).dtype, (
+            f"{sample}: of float32 gives {np.asarray(a).dtype}, NumPy gives {np.asarray(b).dtype}"
         )
     value, pull = _vjp(sample, arrays)
     u = _cotangents(rng, value)
     wide = [a.astype(float) for a in arrays]
     exact = _vjp(sample, wide)[1](_widened(u))
     for k, (d, e) in enumerate(zip(pull(u), exact)):
-        _require(d.dtype == np.float32, f"{sample}: gradient {k} of float32 is {d.dtype}")
-        _require(
-            np.allclose(d, e, rtol=1e-3, atol=1e-4 * np.max(np.abs(e), initial=1)),
-            f"{sample}: gradient {k} is {d} in float32, {e} in float64",
+        assert d.dtype == np.float32, f"{sample}: gradient {k} of float32 is {d.dtype}"
+        assert np.allclose(d, e, rtol=1e-3, atol=1e-4 * np.max(np.abs(e), initial=1)), (
+            f"{sample}: gradient {k} is {d} in float32, {e} in float64"
         )
     for name, dtype in rule_dtypes(result):
-        _require(
-            dtype == np.float32,
+        assert dtype == np.float32, (
             f"{sample}: a rule of {name} turns float32 into {dtype} (write math.log(2), "
-            f"not np.log(2), and no array of Python floats)",
+            f"not np.log(2), and no array of Python floats)"
         )
 
 
@@ -535,9 +520,7 @@ def check_layouts(sample: Sample, seed: int = 4) -> None:
         other, pull_other = _vjp(sample, laid)
         gradients = pull_other(rebuild([lay(v) for v in leaves]))
         for a, b in zip(_float_outputs(other), _float_outputs(value)):
-            _require(
-                np.allclose(a, b, rtol=1e-12, atol=1e-13), f"{sample}: {name} changes the value"
-            )
+            assert np.allclose(a, b, rtol=1e-12, atol=1e-13), f"{sample}: {name} changes the value"
         _alike(sample, gradients, expected, name)
     outputs, rebuild = flatten(value)
     ones = rebuild([np.ones(np.shape(v), bare(v).dtype) for v in outputs])
@@ -553,11 +536,9 @@ def check_layouts(sample: Sample, seed: int = 4) -> None:
 def _alike(sample: Sample, gradients: Any, expected: Any, layout: str) -> None:
     for k, (d, e) in enumerate(zip(gradients, expected)):
         size = np.max(np.abs(e), initial=0)
-        _require(
-            d.shape == e.shape and np.allclose(d, e, rtol=1e-11, atol=1e-12 * size),
-            f"{sample}: {layout} changes gradient {k}",
-        )
-        _require(d.flags.writeable, f"{sample}: {layout} gives a read-only gradient {k}")
+        same = d.shape == e.shape and np.allclose(d, e, rtol=1e-11, atol=1e-12 * size)
+        assert same, f"{sample}: {layout} changes gradient {k}"
+        assert d.flags.writeable, f"{sample}: {layout} gives a read-only gradient {k}"
 
 
 def _fortran(a: np.ndarray) -> np.ndarray:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "=== end of block ==="
+# What has the examples that train for long do everything they do, but less of it.
+BRIEFLY = {
+    "character_model": ["--epochs", "1"],
+    "digits_convnet": ["--epochs", "1"],
+    "digits_mlp": ["--epochs", "1"],
+    "resume_after_kill": ["--kills", "1"],
+}
+ACCURACY = {"digits_convnet": 0.98, "digits_mlp": 0.97}
 
 
 def run(*args: str, cwd: Path) -> str:
@@ -83,16 +94,54 @@ def test_the_readmes_commands_are_those_that_are_checked() -> None:
     assert re.search(r"^python -m pytest\b", ci, re.MULTILINE)
 
 
+Execute = Callable[..., str]
+
+
+@pytest.fixture
+def execute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Execute:
+    """Return a function that runs a program here, where the libraries are loaded already."""
+
+    def executed(path: Path, *arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return executed
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_is_short_runs_and_says_what_there_is(path: Path, tmp_path: Path) -> None:
+def test_an_example_is_short_runs_and_says_what_there_is(
+    path: Path, tmp_path: Path, execute: Execute, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) < 80
-    assert "usage:" in run(str(path), "--help", cwd=tmp_path)
-    assert run(str(path), cwd=tmp_path)
+    with pytest.raises(SystemExit):
+        execute(path, "--help")
+    assert "usage:" in capsys.readouterr().out
+    output = execute(path, *BRIEFLY.get(path.stem, []))
+    assert output
+    for drawn in re.findall(r"\bout/\w+\.\w+", output):
+        assert (tmp_path / drawn).stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_as_it_is_within_a_minute(path: Path, tmp_path: Path) -> None:
+    start = time.perf_counter()
+    output = run(str(path), cwd=tmp_path)
+    assert time.perf_counter() - start < 60
+    accuracy = re.search(r"^test accuracy (.*)$", output, re.MULTILINE)
+    assert float(accuracy[1] if accuracy else 1) > ACCURACY.get(path.stem, 0)
 
 
 @pytest.mark.parametrize("data", ["iris", "digits"])
-def test_the_classifier_learns_and_agrees_with_the_closed_form(data: str, tmp_path: Path) -> None:
-    output = run(str(ROOT / "examples/softmax_classifier.py"), "--data", data, cwd=tmp_path)
+def test_the_classifier_learns_and_agrees_with_the_closed_form(
+    data: str, tmp_path: Path, execute: Execute
+) -> None:
+    output = execute(ROOT / "examples/softmax_classifier.py", "--data", data)
     losses = [float(n) for n in re.findall(r"^step.*loss (.*)$", output, re.MULTILINE)]
     assert len(losses) > 5
     assert losses == sorted(losses, reverse=True)

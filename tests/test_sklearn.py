@@ -21,16 +21,17 @@ from autograd_lite.sklearn import MLPClassifier, SoftmaxClassifier
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_all_estimator_checks_pass():
-    for estimator in (SoftmaxClassifier(), SoftmaxClassifier(solver="adam", max_iter=50)):
-        results = check_estimator(estimator, on_skip=None)
-        assert sum(result["status"] == "passed" for result in results) >= 50
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_all_estimator_checks_of_the_perceptron_pass():
-    results = check_estimator(MLPClassifier(), on_skip=None)
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SoftmaxClassifier(),
+        pytest.param(SoftmaxClassifier(solver="adam", max_iter=50), marks=pytest.mark.slow),
+        pytest.param(MLPClassifier(), marks=pytest.mark.slow),
+    ],
+    ids=["lbfgs", "adam", "perceptron"],
+)
+def test_all_estimator_checks_pass(estimator):
+    results = check_estimator(estimator, on_skip=None)
     assert sum(result["status"] == "passed" for result in results) >= 50
 
 
