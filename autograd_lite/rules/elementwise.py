@@ -3,7 +3,8 @@
 Conventions
 -----------
 * Where arguments of maximum, minimum, fmax, fmin or clip tie, they share the cotangent evenly: so
-  that of ``np.maximum(x, 0)`` at 0, or of ``np.clip`` at a bound, is a half.
+  that of ``np.maximum(x, 0)`` at 0, or of ``np.clip`` at a bound, is a half. Where the maximum or
+  minimum is nan, both have it, so that it is seen.
 * The derivative of abs at 0, and of hypot at (0, 0), is 0, and so are their higher derivatives.
 * That of ``x ** y`` is 0 in ``x`` where both are 0, and 0 in ``y`` where ``x`` is 0 (and ``y`` is
   not negative).
@@ -151,10 +152,10 @@ derivative(np.deg2rad,     lambda g: g * (math.pi / 180))
 derivative(np.absolute,    lambda g, x: g * np.sign(x))
 derivative(np.fabs,        lambda g, x: g * np.sign(x))
 derivative(np.copysign,    lambda g, x, y: g * (np.sign(x) * np.copysign(1, y)), _zero)
-derivative(np.maximum,     lambda g, x, y: _share(g, x > y, x == y),
-                           lambda g, x, y: _share(g, y > x, x == y), selects=True)
-derivative(np.minimum,     lambda g, x, y: _share(g, x < y, x == y),
-                           lambda g, x, y: _share(g, y < x, x == y), selects=True)
+derivative(np.maximum,     lambda g, x, y: _share(g, ~(x < y), x == y),
+                           lambda g, x, y: _share(g, ~(y < x), x == y), selects=True)
+derivative(np.minimum,     lambda g, x, y: _share(g, ~(x > y), x == y),
+                           lambda g, x, y: _share(g, ~(y > x), x == y), selects=True)
 derivative(np.fmax,        lambda g, x, y: _share(g, (x > y) | np.isnan(y), x == y),
                            lambda g, x, y: _share(g, (y > x) | np.isnan(x), x == y), selects=True)
 derivative(np.fmin,        lambda g, x, y: _share(g, (x < y) | np.isnan(y), x == y),

@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-* Where several elements attain a maximum or minimum, they share the cotangent evenly.
+* Where several elements attain a maximum or minimum, they share the cotangent evenly; where it is
+  nan, the elements that are nan do.
 * The derivative of a Euclidean norm at 0, and of the standard deviation of a constant, is 0, and so
   are their higher derivatives; so is that of any other norm at 0.
 * The derivatives of prod and cumprod are products that leave factors out, never quotients: exact
@@ -63,9 +64,14 @@ def _sum(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
     return np.broadcast_to(_restored(g, like, axis, keepdims), like.shape)
 
 
+def _over(g: Any, count: float) -> Any:
+    """Return ``g / count``; in two steps, the first exact, for counts beyond float16."""
+    return g / count if count < 60_000 else g / 256 / (count / 256)
+
+
 def _mean(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
     """Return the cotangent of a mean: that of the sum over the number of terms."""
-    return _sum(g / (like.size // max(g.size, 1)), like, axis, keepdims)
+    return _sum(_over(g, like.size // max(g.size, 1)), like, axis, keepdims)
 
 
 def _nansum(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
@@ -77,7 +83,7 @@ def _var(g: Any, like: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
     """Return the cotangent of a variance: ``2 (a - mean) / (n - ddof)`` per element."""
     count = like.size // max(g.size, 1)
     centered = a - np.mean(a, axis=axis, keepdims=True)
-    return _restored(g, like, axis, keepdims) * (2 * centered) / max(count - ddof, 0)
+    return _over(_restored(g, like, axis, keepdims) * (2 * centered), max(count - ddof, 0))
 
 
 def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
@@ -91,7 +97,9 @@ def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: An
     equal = np.max(a, axis=axis, keepdims=True) == np.min(a, axis=axis, keepdims=True)
     spread = np.where(equal, 0, _restored(ans, like, axis, keepdims))
     centered = a - np.mean(a, axis=axis, keepdims=True)
-    return _restored(g, like, axis, keepdims) * quotient(centered, spread) / max(count - ddof, 0)
+    return _over(
+        _restored(g, like, axis, keepdims) * quotient(centered, spread), max(count - ddof, 0)
+    )
 
 
 # ---------------------------------------------------------------------------- products and scans
@@ -152,7 +160,10 @@ def _cumprod(g: Any, like: Any, a: Any, axis: Any) -> Any:
 
 def _extremum(g: Any, ans: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
     """Return the cotangent of a maximum or minimum: shared evenly by what attains it."""
-    attained = a == _restored(ans, like, axis, keepdims)
+    ans = _restored(ans, like, axis, keepdims)
+    attained = a == ans
+    if np.isnan(ans).any():
+        attained |= np.isnan(a) & np.isnan(ans)
     count = attained.sum(axis=axis, keepdims=True, dtype=g.dtype)
     return np.where(attained, _restored(g, like, axis, keepdims) / count, 0)
 
@@ -230,8 +241,9 @@ def average(
     a = _array(a)
     if weights is None:
         ans = np.mean(a, axis=axis, keepdims=keepdims)
-        total = np.full(ans.shape, a.size / max(ans.size, 1), ans.dtype)
-        return (ans, total) if returned else ans
+        if not returned:
+            return ans
+        return ans, np.full(ans.shape, a.size / max(ans.size, 1), ans.dtype)
     weights = _array(weights)
     if weights.shape != a.shape:
         axes = normalize_axis_tuple(axis, a.ndim)
