@@ -21,7 +21,8 @@ class Batches:
     ----------
     *arrays : array_like, or sequence
         Indexed along their first axis. A sequence whose items are tuples ``(x, y)`` gives batches
-        ``(x, y)`` too, of stacked items.
+        ``(x, y)`` too, of stacked items. Batches of a read-only array are read-only too; what is
+        computed with them need not check, before it is differentiated, that they are unchanged.
     batch_size : int
         The number of items in each batch, but perhaps the last.
     shuffle : bool
@@ -129,6 +130,10 @@ class Batches:
 
 def _items(source: Any, picked: Any) -> Any:
     """Return some items of an array, or those of a sequence stacked into arrays."""
+    if type(source) is np.ndarray and not isinstance(picked, slice):
+        items = source.take(picked, axis=0)  # copies whole rows, unlike indexing
+        items.setflags(write=source.flags.writeable)
+        return items
     if hasattr(source, "shape"):
         return source[picked]
     if isinstance(picked, slice):

@@ -267,12 +267,14 @@ class Adam(Optimizer):
         super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
 
     def _constants(self, group: Mapping[str, Any], step: int) -> tuple[float, float]:
+        """Return the step size and eps, both for a root of the mean square without correction."""
         beta1, beta2 = group["betas"]
-        return group["lr"] / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+        root = math.sqrt(1 - beta2**step)
+        return group["lr"] * root / (1 - beta1**step), group["eps"] * root
 
     def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
         p, g, m, v, a, b = arrays
-        (rate, root), (beta1, beta2) = constants, group["betas"]
+        (rate, eps), (beta1, beta2) = constants, group["betas"]
         decay = group["weight_decay"]
         if decay and self._decoupled:
             p *= 1 - group["lr"] * decay
@@ -286,8 +288,7 @@ class Adam(Optimizer):
         v *= beta2
         v += a
         np.sqrt(v, out=a)
-        a *= root
-        a += group["eps"]
+        a += eps
         np.divide(m, a, out=a)
         a *= rate
         p -= a

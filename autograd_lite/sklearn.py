@@ -388,6 +388,8 @@ class MLPClassifier(_Classifier):
         sizes = [samples.shape[1], *np.atleast_1d(self.hidden_layer_sizes)]
         model = self._model(sizes, rng, samples.dtype)
         size = min(200, len(samples)) if self.batch_size == "auto" else self.batch_size
+        samples = samples.view()
+        samples.setflags(write=False)  # nor are the batches: they need not be checked for changes
         data = Batches(samples, labels, batch_size=size, rng=rng)
         named = list(model.named_parameters())
         groups = [

@@ -23,6 +23,17 @@ def test_an_epoch_hands_out_everything_once_and_together(rng):
     assert len(data) == 3
 
 
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_may_be_written_to_if_their_array_may(rng, shuffle):
+    x = np.arange(6.0).reshape(3, 2)
+    data = Batches(x, batch_size=3, shuffle=shuffle, rng=rng)
+    assert next(iter(data)).flags.writeable
+    x.setflags(write=False)
+    [batch] = data
+    assert not batch.flags.writeable
+    assert np.array_equal(np.sort(batch, axis=0), x)
+
+
 def test_each_epoch_has_an_order_of_its_own(rng):
     data = Batches(np.arange(100), batch_size=100, rng=rng)
     first = next(iter(data))
