@@ -643,9 +643,11 @@ def _checked_target(
     """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
-    for option, value in (("weight", weight), ("label_smoothing", label_smoothing)):
-        if node_of(value) is not None:
-            raise TypeError(f"{name} has no derivative in {option}; pass {option}.detach()")
+    if node_of(weight) is not None or node_of(label_smoothing) is not None:
+        raise TypeError(
+            f"{name} has no derivative in weight or label_smoothing; pass their values, "
+            f"weight.detach()"
+        )
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
     axis %= len(shape)

@@ -550,15 +550,15 @@ def like_sequence(model: Any, items: list[Any]) -> Any:
 
 # ---------------------------------------------------------------------------- changed arrays
 
-_EXACT = 1 << 16  # bytes up to which a fingerprint is the content itself
-_WIDTHS = (4093, 4091, 4079)  # primes: one of them divides no stride of the array
+_EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
+_WIDTHS = (2039, 2029, 2027)  # primes: one of them divides no stride of the array
 
 
 def fingerprint(array: Any) -> bytes:
     """Return bytes that differ when an array's content does.
 
-    Up to 64 KiB they are the content. Beyond, they are the sums, modulo 2**64, of the columns and
-    the rows of a table of its 64-bit words, some 4,000 wide. Any change of one word shows, and any
+    Up to 1 MiB they are the content. Beyond, they are the sums, modulo 2**64, of the columns and
+    the rows of a table of its 64-bit words, some 2,000 wide. Any change of one word shows, and any
     two words that change places. So does a shuffle: the width is chosen so that the array's rows,
     columns and so on do not fall in line with the table's.
     """
