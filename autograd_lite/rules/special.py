@@ -98,6 +98,7 @@ derivative(sp.log1p,     lambda g, x: g / (1 + x),                    domain=(-0
 derivative(sp.cbrt,      lambda g, ans: g / (3 * ans * ans),          domain=(0.2, 2))
 derivative(sp.cosm1,     lambda g, x: -g * np.sin(x))
 derivative(sp.exp1,      lambda g, x: -g * np.exp(-x) / x,            domain=(0.2, 2))
+derivative(sp.expi,      lambda g, x: g * np.exp(x) / x,              domain=(0.2, 2))
 derivative(sp.pseudo_huber, None, lambda g, x, y: g * y / np.hypot(1, y / x), domain=(0.2, 2))
 derivative(sp.huber,     None, lambda g, x, y: g * np.clip(y, -x, x), domain=(0.2, 2))
 derivative(sp.round,     lambda g: np.where(False, g, 0))
