@@ -30,6 +30,7 @@ from autograd_lite.tensor import Tensor, bare, no_grad, primitive
 from autograd_lite.training import fit
 
 _DTYPES = (np.float64, np.float32)
+_HISTORY = 1 << 22  # numbers in the matrices of curvature pairs
 _ACTIVATIONS = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -286,7 +287,8 @@ class SoftmaxClassifier(_Classifier):
             max_iter=self.max_iter,
             tolerance_grad=self.tol,
             tolerance_change=64 * float(np.finfo(X.dtype).eps),
-            history_size=10,
+            # Fewer iterations the more there are; those of large models must fit the memory.
+            history_size=min(max(_HISTORY // theta.size, 10), 50),
         )
         self.loss_ = optimizer.step(closure)
         self.n_iter_ = optimizer.n_iter
