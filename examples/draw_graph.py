@@ -29,18 +29,18 @@ def iris():
 
 
 def classifier(x, species):
-    """Return the loss of a softmax classifier, as one fused node and composed of many."""
+    """Return functions for the loss of a softmax classifier, one fused node and many composed."""
     rng = np.random.default_rng(0)
     W = ag.Tensor(rng.normal(size=(4, 3)), requires_grad=True, name="W")
     b = ag.Tensor(np.zeros(3), requires_grad=True, name="b")
     losses = ag.cross_entropy, ag.unfused_cross_entropy
-    return [loss(x @ W + b, species) for loss in losses]
+    return [lambda loss=loss: loss(x @ W + b, species) for loss in losses]
 
 
 def network(x, species):
     """Return a network with two hidden layers, and its loss."""
     rng = np.random.default_rng(0)
-    layers = [ag.nn.Linear(m, n, rng=rng) for m, n in ((4, 16), (16, 16), (16, 3))]
+    layers = [ag.nn.Linear(m, n, rng=rng, dtype=float) for m, n in ((4, 16), (16, 16), (16, 3))]
     model = ag.nn.Sequential(layers[0], np.tanh, layers[1], np.tanh, layers[2])
     return model, ag.cross_entropy(model(x), species)
 
@@ -56,16 +56,16 @@ def main():
     x, species = iris()
     names = {"x": x, "species": species}
     with ag.recording():  # every value, also large ones that no rule needs
-        fused, unfused = classifier(x, species)
         model, loss = network(x, species)
+    losses = classifier(x, species)
+    comparison = ag.compare_graphs(*losses, titles=("fused", "unfused"), names=names)
+    print(comparison)
     graphs = {
         "neuron": ag.graph(neuron(), grads=True),
-        "iris_fused": ag.graph(fused, names=names, grads=True),
-        "iris_unfused": ag.graph(unfused, names=names, grads=True),
-        "network": ag.graph(loss, names=[*model.named_parameters(), *names.items()], grads=True),
+        "iris_fused": comparison.graphs[0],
+        "iris_unfused": comparison.graphs[1],
+        "network": ag.graph(loss, names={"model": model} | names, grads=True),
     }
-    comparison = ag.compare_graphs(fused, unfused, titles=("fused", "unfused"), names=names)
-    print(comparison)
     try:
         for name, graph in graphs.items():
             print("drawn:", graph.save(options.out / f"{name}.{options.format}"))

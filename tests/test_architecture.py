@@ -44,7 +44,7 @@ LIMITS = {
     "checks": 360,
     "softmax": 480,
     "softmax_kernels": 300,
-    "graphs": 1_600,
+    "graphs": 1_800,
     "nn": 800,
     "optim": 600,
     "data": 140,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from autograd_lite.graphs import page
 from autograd_lite.graphs.graph import Graph, graph
-from autograd_lite.graphs.model import named_values
+from autograd_lite.graphs.model import cotangent_to_start, named_values
 from autograd_lite.graphs.summary import number, size_text
-from autograd_lite.tape import Node
+from autograd_lite.graphs.watch import recording
+from autograd_lite.tape import Node, pullback
 from autograd_lite.tensor import Tensor
+
+LONG_ENOUGH = 0.5  # seconds for which two functions are measured
+FEWEST = 3  # rounds, however long they take
 
 
 class Comparison:
@@ -28,7 +35,9 @@ class Comparison:
         The largest by which the gradients of a leaf they share differ.
     """
 
-    def __init__(self, first: Graph, second: Graph, titles: tuple[str, str]) -> None:
+    def __init__(
+        self, first: Graph, second: Graph, titles: tuple[str, str], seconds: Sequence[float] = ()
+    ) -> None:
         self.graphs = first, second = first.with_gradients, second.with_gradients
         self.titles = titles
         found = [g.leaf_gradients for g in self.graphs]
@@ -45,6 +54,9 @@ class Comparison:
             ("largest result", size_text(largest[0]), size_text(largest[1])),
             ("value", values[0], values[1]),
         ]
+        if seconds:
+            times = [f"{1e3 * t:.3g} ms" for t in seconds]
+            self.rows.append(("forward and backward", times[0], times[1]))
         for node, a, b in pairs:
             name = first.label_of(node)
             norms = number(np.linalg.norm(a)), number(np.linalg.norm(b))
@@ -109,9 +121,24 @@ def _twin(node: Node, others: dict[Node, Any]) -> Node | None:
     return next((o for o in alike if o.shape == node.shape), None)
 
 
+def _seconds(functions: Sequence[Callable[[], Tensor]]) -> list[float]:
+    """Return the shortest time that each takes forward and backward, measured in turn."""
+    shortest = [math.inf] * len(functions)
+    end = time.perf_counter() + LONG_ENOUGH
+    rounds = 0
+    while rounds < FEWEST or time.perf_counter() < end:
+        for i, function in enumerate(functions):
+            start = time.perf_counter()
+            output = function()
+            pullback(cast(Node, output._node), cotangent_to_start(output, True))
+            shortest[i] = min(shortest[i], time.perf_counter() - start)
+        rounds += 1
+    return shortest
+
+
 def compare_graphs(
-    first: Tensor | Graph,
-    second: Tensor | Graph,
+    first: Tensor | Graph | Callable[[], Tensor],
+    second: Tensor | Graph | Callable[[], Tensor],
     *,
     titles: tuple[str, str] | None = None,
     names: Any = None,
@@ -120,7 +147,9 @@ def compare_graphs(
 
     Parameters
     ----------
-    first, second : Tensor or Graph
+    first, second : Tensor, Graph, or functions without arguments that return a tensor
+        Functions are run under :func:`recording` for their graphs, then without it, in turn for
+        half a second, to compare their shortest times; no ``.grad`` is touched.
     titles : (str, str), optional
         What to call them; by default after the function of each result.
     names : mapping, pairs or module, optional
@@ -135,8 +164,13 @@ def compare_graphs(
     (('value', '0.3133', '0.3133'), True)
     """
     pairs = list(named_values(names))
-    graphs = [g if isinstance(g, Graph) else graph(g, names=pairs) for g in (first, second)]
+    functions = [f for f in (first, second) if callable(f)]
+    if len(functions) == 1:
+        raise TypeError("ag.compare_graphs: expected two functions, or none")
+    with recording():
+        outputs = [f() if callable(f) else f for f in (first, second)]
+    graphs = [g if isinstance(g, Graph) else graph(g, names=pairs) for g in outputs]
     if titles is None:
         a, b = (g.output.function for g in graphs)
         titles = (a, b) if a != b else (f"{a} (first)", f"{b} (second)")
-    return Comparison(graphs[0], graphs[1], titles)
+    return Comparison(graphs[0], graphs[1], titles, _seconds(functions) if functions else ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import graphviz
 
 from autograd_lite.graphs.folding import Box, units
-from autograd_lite.graphs.model import GraphNode
+from autograd_lite.graphs.model import Edge, GraphNode
 from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def to_dot(graph: Graph, tables: bool = True) -> str:
         _draw_box(picture, clusters.inside, graph, box, label)
     clusters.enter("")
     drawn: set[Any] = set()
-    for place, edge in enumerate(graph.edges):
+    for edge in graph.edges:
         source, target = owner.get(edge.source), owner[edge.target]
         if source is None or source is target:
             continue
@@ -150,15 +150,7 @@ def to_dot(graph: Graph, tables: bool = True) -> str:
         if (source.folded or target.folded) and between in drawn:
             continue
         drawn.add(between)
-        picture.edge(
-            source.key,
-            target.key,
-            label=f" {shape_text(edge.shape)} ",
-            id=f"e{place}",
-            weight="6",
-            minlen="2" if target.scope and target.scope != source.scope else "1",
-            tooltip=_plain(f"{graph.nodes[edge.source].label}, argument {edge.argument}"),
-        )
+        _draw_arrow(picture, graph, edge, source.key, target.key, weight="6")
     return str(picture.source)
 
 
@@ -185,6 +177,7 @@ class _Clusters:
             frame = graphviz.Digraph(f"cluster_{name}")
             frame.attr(
                 label=graphviz.escape(name),
+                labeljust="l",
                 style="dashed,rounded",
                 color="#7d7d7d",
                 fontcolor=MUTED,
@@ -195,6 +188,7 @@ class _Clusters:
 
 
 def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) -> None:
+    beside: list[str] = []  # a module's parameters stand at both sides of what reads them
     for edge in box.arguments:
         node = graph.nodes[edge.source]
         uses = graph.uses[node.id]
@@ -204,14 +198,15 @@ def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) ->
         inside = bool(node.scope) and node.scope == box.scope
         rows = _variable_rows(node, again, node.scope if inside else "")
         _draw(frame if inside else picture, key, node.kind, label(rows), _tooltip(node))
-        picture.edge(
-            key,
-            box.key,
-            label=f" {shape_text(edge.shape)} ",
-            id=f"e{graph.place[edge]}",
-            style="solid" if edge.tracked else "dashed",
-            tooltip=_plain(f"{node.label}, argument {edge.argument}"),
-        )
+        ends, turned = (key, box.key), {}
+        if inside:
+            beside.append(key)
+            if len(beside) % 2 == 0:
+                ends, turned = (box.key, key), {"dir": "back", "class": "turned"}
+        turned["style"] = "solid" if edge.tracked else "dashed"
+        _draw_arrow(picture, graph, edge, *ends, labelled=not inside, **turned)
+    if beside:
+        frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
     if not box.folded:
         node = graph.nodes[box.members[0]]
         kind = "born" if node.born else "fused" if node.fused else node.kind
@@ -227,6 +222,25 @@ def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) ->
     title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
     rows = [Row("title", title)] + ([] if box.cut else [Row("muted", kept)])
     _draw(frame, box.key, "folded", label(rows), f"{title}: {kept}")
+
+
+def _draw_arrow(
+    picture: Any,
+    graph: Graph,
+    edge: Edge,
+    tail: str,
+    head: str,
+    labelled: bool = True,
+    **attributes: str,
+) -> None:
+    picture.edge(
+        tail,
+        head,
+        label=f" {shape_text(edge.shape)} " if labelled else "",
+        id=f"e{graph.place[edge]}",
+        tooltip=_plain(f"{graph.nodes[edge.source].label}, argument {edge.argument}"),
+        **attributes,
+    )
 
 
 def _draw(picture: Any, key: str, kind: str, label: str, tooltip: str) -> None:

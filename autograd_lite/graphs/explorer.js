@@ -4,7 +4,8 @@
 const page = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-let active = 0, position = 0, chosen = null, timer = 0, scale = [];
+let active = 0, position = 0, chosen = null, timer = 0;
+const scale = [];
 
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -19,10 +20,12 @@ function make(tag, attributes = {}, ...children) {
 // ---------------------------------------------------------------- what the graphs are
 
 const graphs = page.graphs.map((data, g) => {
-  const view = $(`view${g}`), svg = view.querySelector("svg.graph");
-  const find = (id) => svg.querySelector(`[id="g${g}-${id}"]`);
-  const drawn = data.nodes.map((n) => (data.drawn[n.id] || []).map(find).filter(Boolean));
-  const edges = data.edges.map((_, i) => find(`e${i}`));
+  const view = $(`view${g}`);
+  const pictures = [...view.querySelectorAll(".picture")].map((holder, k) => {
+    const svg = holder.querySelector("svg.graph"), find = (id) => svg.querySelector(`[id="g${g}v${k}-${id}"]`);
+    return { holder, svg, size: svg.viewBox.baseVal, edges: data.edges.map((_, i) => find(`e${i}`)),
+             drawn: data.nodes.map((n) => (data.drawn[k][n.id] || []).map(find).filter(Boolean)) };
+  });
   const forward = data.nodes.filter((n) => n.op).map((n) => n.id);
   const incoming = data.nodes.map(() => []), outgoing = data.nodes.map(() => []);
   data.edges.forEach((e, i) => { incoming[e.to].push(i); outgoing[e.from].push(i); });
@@ -32,22 +35,23 @@ const graphs = page.graphs.map((data, g) => {
   data.backward.forEach((s, k) => s.contrib.forEach((c) => { done[c.to] = forward.length + k + 1; }));
   const born = data.nodes.map(() => 0);
   forward.forEach((id, k) => { born[id] = k + 1; });
-  data.nodes.forEach((n) => drawn[n.id].forEach((element) => {
+  const owners = new Map();  // of a folded box, the last of its operations
+  for (const { drawn } of pictures) data.nodes.forEach((n) => drawn[n.id].forEach((element) => owners.set(element, n)));
+  for (const [element, n] of owners) {
     // The gradient is what stands last in a box: from the word on, everything is of it.
     const word = [...element.querySelectorAll("text")].find((text) => /^grad\b/.test(text.textContent));
     for (let part = word; part; part = part.nextElementSibling) part.classList.add("of-gradient");
     element.setAttribute("tabindex", "0");
     element.setAttribute("role", "button");
-    element.setAttribute("aria-label", `${n.label}: ${n.op || n.kind}, shape ${shape(n.shape)}`);
+    const folded = element.classList.contains("folded") ? "folded operations, the last " : "";
+    element.setAttribute("aria-label", `${folded}${n.label}: ${n.op || n.kind}, shape ${shape(n.shape)}`);
     element.addEventListener("click", () => { activate(g); choose(n.id); });
     element.addEventListener("keydown", (event) => {
       if (event.key === "Enter") { activate(g); choose(n.id); event.preventDefault(); }
     });
-  }));
+  }
   view.addEventListener("click", () => activate(g));
-  const size = svg.viewBox.baseVal;
-  scale[g] = 1;
-  return { data, view, svg, size, drawn, edges, forward, incoming, outgoing, done, born,
+  return { data, view, pictures, ...pictures[0], forward, incoming, outgoing, done, born,
            steps: forward.length + data.backward.length };
 });
 
@@ -68,8 +72,10 @@ function bytes(n) {
 
 function short(x) {
   if (typeof x !== "number") return x;
-  return x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential().replace("e-", "e−") : String(x);
+  return x !== 0 && Math.abs(x) < 1e-3 ? x.toExponential() : String(x);
 }
+
+const most = 32;  // rows and columns of a heat map
 
 // A small array as numbers, a larger one as a heat map, one that is not all here with a histogram.
 function figure(summary, what) {
@@ -82,20 +88,22 @@ function figure(summary, what) {
   if (data.length === 1) {
     box.append(make("p", { class: "mono" }, short(data[0])));
   } else if (data.length) {
-    const most = Math.max(...data.map((x) => typeof x === "number" ? Math.abs(x) : 0)) || 1;
+    const top = Math.max(...data.map((x) => typeof x === "number" ? Math.abs(x) : 0)) || 1;
     const rows = Math.ceil(data.length / columns), numbers = columns <= 6 && rows <= 8;
+    const across = Math.min(columns, most), down = Math.min(rows, most);
     const grid = make("div", { class: numbers ? "grid numbers" : "grid", role: "img",
-      "aria-label": numbers ? `${what}: ${data.join(", ")}` : `heat map of the ${what}, ${rows} by ${columns}` });
-    grid.style.gridTemplateColumns = numbers ? `repeat(${columns}, auto)` : `repeat(${columns}, minmax(3px, 14px))`;
-    for (const x of data) {
+      "aria-label": numbers ? `${what}: ${data.join(", ")}` : `heat map of the ${what}, ${down} by ${across}` });
+    grid.style.gridTemplateColumns = numbers ? `repeat(${columns}, auto)` : `repeat(${across}, minmax(3px, 14px))`;
+    const shown = data.filter((_, i) => i % columns < across && i < down * columns);
+    for (const x of shown) {
       const cell = make("span", { title: short(x) }, numbers ? short(x) : "");
-      const share = typeof x === "number" ? Math.round(Math.abs(x) / most * (numbers ? 45 : 100)) : 100;
+      const share = typeof x === "number" ? Math.round(Math.abs(x) / top * (numbers ? 45 : 100)) : 100;
       const colour = typeof x !== "number" ? "#b0005a" : x < 0 ? "var(--minus)" : "var(--plus)";
       cell.style.background = `color-mix(in srgb, ${colour} ${share}%, var(--paper))`;
       grid.append(cell);
     }
     box.append(grid);
-    if (!whole) box.append(make("p", { class: "muted" }, "Its first rows and columns."));
+    if (!whole || shown.length < data.length) box.append(make("p", { class: "muted" }, "Its first rows and columns."));
   }
   if (summary.hist && data.length > 48) {
     const top = Math.max(...summary.hist.counts);
@@ -136,6 +144,24 @@ function gradientFigure(summary, id) {
   answer.addEventListener("keydown", (event) => { if (event.key === "Enter") check(); });
   holder.append(answer, " ", make("button", { onclick: check }, "Check"), " ", show, verdict);
   return holder;
+}
+
+// The gradient of an entry held against what moving the entry does.
+function checks(graph, node) {
+  const { data } = graph, output = data.nodes[data.output];
+  if (!node.checks) return make("p", { class: "muted" }, "To check entries by moving them, compute the graph under ag.recording().");
+  const name = (c) => node.label + (c.cell.length ? `[${c.cell.join(", ")}]` : "");
+  const told = make("p", { id: "told" });
+  const choice = make("select", { id: "check" }, ...node.checks.map((c, i) => make("option", { value: i }, name(c))));
+  const tell = () => {
+    const c = node.checks[choice.value], there = node.grad.preview.data[c.place];
+    const apart = Math.abs(c.slope - there) > 0.01 * Math.abs(there) + 1e-7;
+    told.textContent = `Moved up and down by ${short(c.step)}, it changes ${output.shape.length ? `the sum of g * ${output.label}` : output.label} `
+      + `by ${short(c.change)}: a slope of ${short(c.slope)}. The gradient there is ${short(there)}.${apart ? " Is there a kink nearby?" : ""}`;
+  };
+  choice.addEventListener("change", tell);
+  tell();
+  return make("div", {}, make("label", {}, "Check", choice), told);
 }
 
 // ---------------------------------------------------------------- the current step
@@ -242,9 +268,21 @@ function link(id) {
 
 function choose(id) {
   chosen = id;
-  for (const graph of graphs) graph.svg.querySelectorAll(".chosen").forEach((e) => e.classList.remove("chosen"));
-  for (const element of graphs[active].drawn[id]) element.classList.add("chosen");
+  trace();
   inspect();
+  $("node").scrollIntoView({ behavior: still ? "auto" : "smooth" });
+}
+
+// Mark the way from the chosen node to the output, which its gradient takes back.
+function trace() {
+  for (const graph of graphs) graph.svg.querySelectorAll(".chosen, .path").forEach((e) => e.classList.remove("chosen", "path"));
+  if (chosen === null) return;
+  const { data, drawn, edges, outgoing } = graphs[active], seen = new Set([chosen]);
+  for (const element of drawn[chosen]) element.classList.add("chosen");
+  for (const id of seen) for (const i of outgoing[id]) {
+    if (edges[i]) edges[i].classList.add("path");
+    seen.add(data.edges[i].to);
+  }
 }
 
 function inspect() {
@@ -269,7 +307,8 @@ function inspect() {
     make("h3", {}, "Value"), figure(node.value, "value"),
     ...(node.kind === "constant" ? [] : [make("h3", { class: "gradient" }, "Gradient"),
       make("div", { id: "gradient" }, complete || !node.grad ? gradientFigure(node.grad, chosen)
-        : make("p", { class: "muted" }, "Not reached yet. ", make("button", { class: "link", onclick: () => go(graph.done[chosen]) }, "Go there")))]));
+        : make("p", { class: "muted" }, "Not reached yet. ", make("button", { class: "link", onclick: () => go(graph.done[chosen]) }, "Go there"))),
+      complete && node.grad && !$("predict").checked ? checks(graph, node) : null]).filter(Boolean));
   $("node").hidden = false;
 }
 
@@ -278,6 +317,7 @@ function inspect() {
 function go(to) {
   position = Math.min(Math.max(to, 0), graphs[active].steps);
   if (position === graphs[active].steps) stop();
+  $("inspector").scrollTop = 0;
   render();
 }
 
@@ -304,7 +344,7 @@ function activate(g) {
   position = Math.min(position, graphs[g].steps);
   graphs.forEach((graph, i) => graph.view.classList.toggle("active", i === g));
   $("caption").textContent = graphs.length > 1 ? "" : graphs[g].data.caption;
-  paint();
+  trace();
   render();
 }
 
@@ -323,34 +363,56 @@ function fit() {
   });
 }
 
+// Show the folded or the opened pictures.
+function fold() {
+  for (const graph of graphs) {
+    const shown = graph.pictures[Math.min(Number($("fold").checked), graph.pictures.length - 1)];
+    for (const picture of graph.pictures) picture.holder.hidden = picture !== shown;
+    Object.assign(graph, shown);
+  }
+  fit();
+  paint();
+  find();
+  trace();
+  render();
+}
+
 function paint() {
   const by = $("colour").value;
   let low = Infinity, high = -Infinity;
   const amount = (n) => {
     if (by === "bytes") return n.op ? n.kept_bytes : n.kind === "leaf" ? n.bytes : null;
-    const norm = n.grad && n.grad.stats.norm;
-    return typeof norm === "number" && norm > 0 ? Math.log10(norm) : null;
+    const norm = n.grad && n.grad.stats.norm / (by === "ratio" ? n.value ? n.value.stats.norm : NaN : 1);
+    return norm > 0 && norm < Infinity ? Math.log10(norm) : null;
   };
   const all = graphs.flatMap((graph) => graph.data.nodes.map(amount)).filter((x) => x !== null);
   if (all.length) { low = Math.min(...all); high = Math.max(...all); }
   $("key").hidden = by === "kind";
+  $("views").classList.toggle("coloured", by !== "kind");
   $("low").textContent = by === "bytes" ? bytes(low) : Number((10 ** low).toPrecision(2));
   $("high").textContent = by === "bytes" ? bytes(high) : Number((10 ** high).toPrecision(2));
+  const largest = new Map();  // of the operations in a box
   for (const graph of graphs) for (const n of graph.data.nodes) for (const element of graph.drawn[n.id]) {
-    const body = element.querySelector("polygon, path"), x = by === "kind" ? undefined : amount(n);
-    if (x === undefined) body.style.fill = "";
-    else body.style.fill = x === null ? "var(--paper)" : `color-mix(in srgb, var(--plus) ${Math.round(8 + 52 * (high > low ? (x - low) / (high - low) : 1))}%, var(--paper))`;
+    largest.set(element, Math.max(amount(n) ?? -Infinity, largest.get(element) ?? -Infinity));
+  }
+  for (const [element, x] of largest) {
+    const share = Math.round(8 + 52 * (high > low ? (x - low) / (high - low) : 1));
+    element.querySelector("polygon, path").style.fill = by === "kind" ? ""
+      : x === -Infinity ? "var(--paper)" : `color-mix(in srgb, var(--plus) ${share}%, var(--paper))`;
   }
 }
 
 function find() {
   const wanted = $("find").value.trim().toLowerCase();
   let first = null;
-  for (const graph of graphs) for (const n of graph.data.nodes) {
-    const hit = wanted !== "" && `${n.label} ${n.op} ${n.scope}`.toLowerCase().includes(wanted);
-    for (const element of graph.drawn[n.id]) {
-      element.classList.toggle("found", hit);
-      if (hit && !first && graph === graphs[active]) first = [n.id, element];
+  for (const graph of graphs) {
+    graph.svg.querySelectorAll(".found").forEach((e) => e.classList.remove("found"));
+    for (const n of graph.data.nodes) {
+      if (wanted === "" || !`${n.label} ${n.op} ${n.scope}`.toLowerCase().includes(wanted)) continue;
+      for (const element of graph.drawn[n.id]) {
+        element.classList.add("found");
+        if (!first && graph === graphs[active]) first = [n.id, element];
+      }
     }
   }
   return first;
@@ -385,6 +447,7 @@ $("play").addEventListener("click", play);
 $("slider").addEventListener("input", () => go(Number($("slider").value)));
 $("predict").addEventListener("change", render);
 $("colour").addEventListener("change", paint);
+$("fold").addEventListener("change", fold);
 $("in").addEventListener("click", () => zoom(active, scale[active] * 1.25));
 $("out").addEventListener("click", () => zoom(active, scale[active] / 1.25));
 $("fit").addEventListener("click", fit);
@@ -399,8 +462,9 @@ addEventListener("resize", fit);
 if (graphs.length > 1) $("views").classList.add("views");
 graphs[0].view.classList.add("active");
 $("caption").textContent = graphs.length > 1 ? "" : graphs[0].data.caption;
+$("folding").hidden = graphs.every((graph) => graph.pictures.length === 1);
+$("fold").checked = graphs[0].data.folded;
 compare();
-fit();
 const [g0, p0] = location.hash.slice(1).split(".").map(Number);
 if (graphs[g0] && p0 >= 0) { activate(g0); position = Math.min(p0, graphs[g0].steps); }
-render();
+fold();

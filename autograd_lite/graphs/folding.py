@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from autograd_lite.graphs.model import Edge, GraphNode
+from autograd_lite.graphs.model import Edge, GraphNode, incoming
 
 LONGEST_BLOCK = 64  # operations in a block whose repetitions are looked for
 FEWEST_REPEATS = 3
@@ -54,18 +54,16 @@ def boxes(
     nodes: list[GraphNode], edges: list[Edge], depth: int | None, most: int
 ) -> tuple[list[Box], str]:
     """Return the boxes to draw, oldest first, and a sentence on what is left out."""
-    incoming: dict[int, list[Edge]] = {}
-    for edge in edges:
-        incoming.setdefault(edge.target, []).append(edge)
+    arguments = incoming(edges)
     found = _by_module(nodes, depth)
     for box in found:
         if not box.folded:
             box.arguments = [
-                e for e in incoming.get(box.members[0], ()) if not nodes[e.source].is_operation
+                e for e in arguments.get(box.members[0], ()) if not nodes[e.source].is_operation
             ]
     drawn = everything = sum(1 + len(box.arguments) for box in found)
     if depth is not None or drawn > most:
-        found = _repeats_folded(found, nodes, incoming)
+        found = _repeats_folded(found, nodes, arguments)
         drawn = sum(1 + len(box.arguments) for box in found)
     if drawn <= most:
         return found, ""
@@ -90,12 +88,12 @@ def _by_module(nodes: list[GraphNode], depth: int | None) -> list[Box]:
 
 
 def _repeats_folded(
-    found: list[Box], nodes: list[GraphNode], incoming: dict[int, list[Edge]]
+    found: list[Box], nodes: list[GraphNode], arguments: dict[int, list[Edge]]
 ) -> list[Box]:
     """Replace every block of boxes that comes at least three times in a row by one box."""
     alike: dict[object, int] = {}
     signs = [
-        alike.setdefault(tuple(_sign(nodes[i], nodes, incoming) for i in box.members), len(alike))
+        alike.setdefault(tuple(_sign(nodes[i], nodes, arguments) for i in box.members), len(alike))
         for box in found
     ]
     count = len(signs)
@@ -125,12 +123,12 @@ def _repeats_folded(
     return folded
 
 
-def _sign(node: GraphNode, nodes: list[GraphNode], incoming: dict[int, list[Edge]]) -> object:
+def _sign(node: GraphNode, nodes: list[GraphNode], arguments: dict[int, list[Edge]]) -> object:
     """Return what is the same for operations that do the same at the same place of a block."""
-    arguments = tuple(
-        (e.argument, e.shape, nodes[e.source].kind == "leaf") for e in incoming.get(node.id, ())
+    of = tuple(
+        (e.argument, e.shape, nodes[e.source].kind == "leaf") for e in arguments.get(node.id, ())
     )
-    return node.function, node.options, node.shape, node.dtype, arguments
+    return node.function, node.options, node.shape, node.dtype, of
 
 
 def _block_title(block: list[Box], period: int, nodes: list[GraphNode]) -> str:

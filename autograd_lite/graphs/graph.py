@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -15,8 +16,10 @@ from autograd_lite.graphs.model import (
     GraphNode,
     Step,
     backward_steps,
+    cotangent_to_start,
     named_values,
 )
+from autograd_lite.graphs.replay import Difference, Replay
 from autograd_lite.graphs.summary import Summary, size_text
 from autograd_lite.tape import Node
 from autograd_lite.tensor import Tensor
@@ -56,14 +59,18 @@ class Graph:
         self.edges: list[Edge] = builder.edges
         self.output: GraphNode = self.nodes[-1]
         self.direction = direction
-        self.depth = depth
         self.steps: list[Step] = []
         self.leaf_gradients: dict[Node, Any] = {}
-        self._of = builder.of
+        self._builder = builder
         if grads is not None and grads is not False:
-            self.steps, self.leaf_gradients = backward_steps(builder, output, grads)
-        self.boxes, self.note = folding.boxes(self.nodes, self.edges, depth, max_nodes)
+            self._cotangent = cotangent_to_start(output, grads)
+            self.steps, self.leaf_gradients = backward_steps(builder, self._cotangent)
         self.place = {edge: i for i, edge in enumerate(self.edges)}
+        self._fold(depth)
+
+    def _fold(self, depth: int | None) -> None:
+        self.depth = depth
+        self.boxes, self.note = folding.boxes(self.nodes, self.edges, depth, self._max_nodes)
         self.uses: dict[int, list[Edge]] = {}
         for box in self.boxes:
             for edge in box.arguments:
@@ -97,9 +104,27 @@ class Graph:
             return self
         return Graph(self._tensor, self._names, True, self.depth, self._max_nodes, self.direction)
 
+    def to_depth(self, depth: int | None) -> Graph:
+        """Return the same graph, drawn with other levels of modules open."""
+        other = copy.copy(self)
+        other._fold(depth)
+        return other
+
     def label_of(self, node: Node) -> str:
         """Return the label of a node of the tape."""
-        return self._of[node].label
+        return self._builder.of[node].label
+
+    def differences(self) -> dict[int, list[Difference]]:
+        """Return central differences to hold against the gradients, for every node by its id.
+
+        They are those of the entries with the largest gradients, at most 12 of a node. Nodes whose
+        way to the output cannot be computed again are left out: under :func:`recording` all can.
+        """
+        of = self._builder.of
+        found = Replay(self._builder.tape, self._builder.values).differences(
+            self._cotangent, {n: made.gradient for n, made in of.items() if made.gradient}
+        )
+        return {of[node].id: differences for node, differences in found.items()}
 
     def __repr__(self) -> str:
         return f"<graph of {self.output.label}: {self.caption}>"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite import tape
+from autograd_lite.graphs.replay import again, known_arguments, with_parents
 from autograd_lite.graphs.source import rule_text
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
 from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable, watching
@@ -99,6 +100,14 @@ class Edge:
     tracked: bool
 
 
+def incoming(edges: Iterable[Edge]) -> dict[int, list[Edge]]:
+    """Return the edges to each operation, in the order of its arguments."""
+    found: dict[int, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(edge.target, []).append(edge)
+    return found
+
+
 @dataclass
 class Contribution:
     """What one step of the pullback adds to a cotangent.
@@ -186,24 +195,12 @@ class Builder:
         self.operations = self.leaves = self.unnamed = 0
         for node in self.tape:
             self._add(node)
-        _place(self.nodes, self.edges)
+        arguments = incoming(self.edges)
+        _place(self.nodes, arguments)
         for made in self.nodes:
-            inputs = [self.nodes[e.source].value for e in self.edges_to(made.id)]
+            inputs = [self.nodes[e.source].value for e in arguments.get(made.id, ())]
             if made.is_operation and made.value is not None and not made.value.finite:
                 made.born = "value" if all(v is None or v.finite for v in inputs) else ""
-
-    def edges_to(self, target: int) -> list[Edge]:
-        """Return the arguments of an operation."""
-        return self.incoming.get(target, [])
-
-    @property
-    def incoming(self) -> dict[int, list[Edge]]:
-        """The arguments of every operation."""
-        if not hasattr(self, "_incoming"):
-            self._incoming: dict[int, list[Edge]] = {}
-            for edge in self.edges:
-                self._incoming.setdefault(edge.target, []).append(edge)
-        return self._incoming
 
     def _collect_values(self, values: dict[Node, Any]) -> None:
         """Find the value of each node: kept, named, or read by a rule, as it was then."""
@@ -213,7 +210,7 @@ class Builder:
         for node in self.tape:
             if node.plan is None:
                 continue
-            known = _known_arguments(node)
+            known = known_arguments(node)
             variadic = node.plan.primitive.variadic
             for argnum, parent in zip(node.plan.argnums, node.parents):
                 if variadic is not None and argnum >= variadic:
@@ -231,27 +228,22 @@ class Builder:
 
         Not if any such result that is known comes out differently: then an array has changed since.
         """
-        again: dict[Node, Any] = {}
+        found: dict[Node, Any] = {}
+        everything = dict(values)
         for node in self.tape:
             plan = node.plan
             if plan is None or not plan.elementwise or isinstance(node.dtype, tuple):
                 continue
             if node.size * node.dtype.itemsize > SMALL:
                 continue
-            known = _known_arguments(node)
-            for argnum, parent in zip(plan.argnums, node.parents):
-                value = values.get(parent, again.get(parent))
-                if value is not None:
-                    known.setdefault(argnum, value)
-            if len(known) < len(plan.primitive.parameters):
+            result = again(node, with_parents(node, known_arguments(node), everything))
+            if result is None:
                 continue
-            with np.errstate(all="ignore"):
-                result = plan.primitive.function(*(known[i] for i in sorted(known)))
             if node not in values:
-                again[node] = result
+                everything[node] = found[node] = result
             elif not np.array_equal(result, values[node], equal_nan=True):
                 return
-        values |= again
+        values |= found
 
     def _add(self, node: Node) -> None:
         name = self.names.get(node) or getattr(node, "name", None)
@@ -277,7 +269,7 @@ class Builder:
             self.nodes.append(made)
             return
         primitive = plan.primitive
-        known = _known_arguments(node)
+        known = known_arguments(node)
         sources = self._sources(node, primitive, known)
         self.operations += 1
         made = GraphNode(
@@ -368,18 +360,6 @@ class Builder:
                 made.kept_bytes += size
 
 
-def _known_arguments(node: Node) -> dict[int, Any]:
-    """Return what is still held of a call's arguments, by their places among the parameters."""
-    plan = node.plan
-    if plan is None:
-        return {}
-    known = dict(enumerate(getattr(node, "arguments", ())))
-    for source, item in zip(plan.sources, node.saved):
-        if isinstance(source, int):
-            known.setdefault(source, item)
-    return known
-
-
 def _is_constant(primitive: Primitive, place: int, value: Any) -> bool:
     """Whether an argument is data, as against an axis or an index."""
     if isinstance(value, np.ndarray):
@@ -438,21 +418,19 @@ def _scope(name: str | None) -> str:
     return name.rpartition(".")[0] if name else ""
 
 
-def _place(nodes: list[GraphNode], edges: list[Edge]) -> None:
+def _place(nodes: list[GraphNode], arguments: dict[int, list[Edge]]) -> None:
     """Give each operation the module of its parameters, or that of what it goes on from.
 
     What comes after the last operation that reads a parameter belongs to none.
     """
-    parents: dict[int, list[GraphNode]] = {}
-    for edge in edges:
-        parents.setdefault(edge.target, []).append(nodes[edge.source])
     last = -1
     for node in nodes:
-        own = [p.scope for p in parents.get(node.id, ()) if p.kind == "leaf" and p.scope]
+        parents = [nodes[edge.source] for edge in arguments.get(node.id, ())]
+        own = [p.scope for p in parents if p.kind == "leaf" and p.scope]
         if own:
             node.scope, last = own[0], node.id
         elif node.is_operation:
-            before = [p for p in parents.get(node.id, ()) if p.is_operation]
+            before = [p for p in parents if p.is_operation]
             node.scope = max(before, key=lambda p: p.id).scope if before else ""
     for node in nodes[last + 1 :]:
         if node.is_operation:
@@ -490,23 +468,23 @@ def _summary(g: Any) -> Summary | None:
     return None if isinstance(g, tape.Outputs) else Summary(bare(g))
 
 
-def backward_steps(
-    builder: Builder, output: Tensor, gradient: Any
-) -> tuple[list[Step], dict[Node, Any]]:
+def cotangent_to_start(output: Tensor, gradient: Any) -> Any:
+    """Return what was asked to start from, by default ones."""
+    if gradient is True:
+        gradient = None if output.size == 1 else np.ones(output.shape, output.dtype)
+    return bare(cotangent_for(output, gradient, "ag.graph"))
+
+
+def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[Node, Any]]:
     """Return the steps of the pullback and the leaves' gradients; give every node its gradient.
 
     No tensor's ``.grad`` is touched, and what a fused node keeps for the first backward stays.
     """
-    start = None if gradient is None or gradient is True else gradient
-    if start is None and output.size != 1:
-        start = np.ones(output.shape, output.dtype)
     notes = _Notes()
     token = watching.set(notes)
     try:
         # A see, even one that changes nothing, keeps rules from using up what the forward left.
-        found = pullback(
-            builder.root, bare(cotangent_for(output, start, "ag.graph")), see=lambda array, _: array
-        )
+        found = pullback(builder.root, cotangent, see=lambda array, _: array)
     finally:
         watching.reset(token)
     for node, made in builder.of.items():

@@ -12,6 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from autograd_lite.graphs import drawing, text
+from autograd_lite.graphs.model import incoming
+from autograd_lite.graphs.summary import plain
 
 if TYPE_CHECKING:
     from autograd_lite.graphs.graph import Graph
@@ -29,47 +31,80 @@ def page(
     than its own, and nothing be loaded.
     """
     graphs = [graph.with_gradients for graph in graphs]
-    views = []
+    views, data = [], []
     for i, graph in enumerate(graphs):
-        svg = re.sub(r' id="', f' id="g{i}-', drawing.to_svg(graph, target))
+        pictures = _pictures(graph)
+        data.append(_data(graph, pictures))
+        svgs = []
+        for k, drawn in enumerate(pictures):
+            svg = re.sub(r' id="', f' id="g{i}v{k}-', drawing.to_svg(drawn, target))
+            note = f'<p class="note">{html.escape(drawn.note)}</p>' if drawn.note else ""
+            svgs.append(f'<div class="picture">{note}{svg}</div>')
         title = html.escape(titles[i] if titles else "")
         caption = html.escape(graph.caption)
-        note = f'<p class="note">{html.escape(graph.note)}</p>' if graph.note else ""
         views.append(
             f'<section class="view" id="view{i}" aria-label="{title or "Graph"}"><div class="bar">'
             f'<h2>{title}</h2><span class="muted">{caption}</span></div>'
-            f'{note}<div class="scroll">{svg}</div></section>'
+            f'<div class="scroll">{"".join(svgs)}</div></section>'
         )
     own = files("autograd_lite.graphs")
     script = own.joinpath("explorer.js").read_text(encoding="utf-8")
-    data = {"graphs": [_data(graph) for graph in graphs], "comparison": comparison}
     fields = {
         "title": html.escape(
             " and ".join(titles) if titles else f"Backpropagation from {graphs[0].output.label}"
         ),
         "hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "views": "".join(views),
-        "data": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        "data": json.dumps(
+            {"graphs": data, "comparison": comparison}, ensure_ascii=False, allow_nan=False
+        ).replace("<", "\\u003c"),
         "script": script,
     }
     template = own.joinpath("explorer.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template)
 
 
-def _data(graph: Graph) -> dict[str, Any]:
-    """Return the graph's JSON with what the page needs beside: texts, and where nodes are drawn."""
+def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
+    """Return the graph's JSON with what the page needs beside.
+
+    That is texts, differences to check gradients with, and for each picture, where nodes are drawn.
+    """
     data = graph.to_json()
-    incoming = text.arguments_of(graph)
+    arguments = incoming(graph.edges)
     for node in graph.operations:
-        call = text.call_text(graph, node, incoming)
+        call = text.call_text(graph, node, arguments)
         data["nodes"][node.id]["text"] = f"{node.label} = {call}"
     for step, shown in zip(graph.steps, data["backward"]):
         for part, contribution in zip(step.contributions, shown["contrib"]):
-            rule, *where = text.rule_and_names(graph, graph.nodes[step.node], part.rule, incoming)
+            rule, *where = text.rule_and_names(graph, graph.nodes[step.node], part.rule, arguments)
             contribution |= {"rule": rule, "where": "".join(where)}
+    for i, found in graph.differences().items():
+        data["nodes"][i]["checks"] = [
+            {
+                "place": d.place,
+                "cell": list(d.cell),
+                "step": plain(d.step),
+                "change": plain(d.change),
+                "slope": plain(d.slope),
+            }
+            for d in found
+        ]
+    data["drawn"] = [_places(drawn) for drawn in pictures]
+    data["folded"] = graph.depth is not None
+    return data
+
+
+def _pictures(graph: Graph) -> list[Graph]:
+    """Return the graph opened and, where that is another picture, folded."""
+    folded = graph.to_depth(0) if graph.depth is None else graph
+    opened = graph.to_depth(None)
+    return [graph] if len(folded.boxes) == len(opened.boxes) else [opened, folded]
+
+
+def _places(graph: Graph) -> dict[int, list[str]]:
+    """Return the boxes in which each node is drawn."""
     drawn = {m: [box.key] for box in graph.boxes for m in box.members}
     for uses in graph.uses.values():
         for number, edge in enumerate(uses, 1):
             drawn.setdefault(edge.source, []).append(f"n{edge.source}u{number}")
-    data["drawn"] = drawn
-    return data
+    return drawn

@@ -64,16 +64,27 @@ class Summary:
         if self.whole and self.array.size <= 8:
             return nested(self.array)
         text = f"{number(self.min)} to {number(self.max)}, mean {number(self.mean)}"
-        bad = [f"{n:,} {what}" for n, what in ((self.nans, "nan"), (self.infs, "inf")) if n]
-        return ", ".join([text, f"norm {number(self.norm)}", *bad])
+        return ", ".join([text, f"norm {number(self.norm)}", *self._bad])
+
+    def index(self, place: int) -> tuple[int, ...]:
+        """Return where in the array an entry of what is held of it stands."""
+        where = np.unravel_index(place, self.array.shape)
+        if not self.whole:
+            row, column = where
+            where = np.unravel_index(row * self.shape[-1] + column, self.shape)
+        return tuple(map(int, where))
 
     def lines(self) -> list[str]:
         """Return the elements of a short array on one line, else range and norm on two."""
         if self.whole and self.array.ndim < 2 and self.array.size <= 6:
             return [nested(self.array)]
-        bad = [f"{n:,} {what}" for n, what in ((self.nans, "nan"), (self.infs, "inf")) if n]
-        found = [f"{number(self.min)} … {number(self.max)}", f"norm {number(self.norm)}"]
-        return found + ([", ".join(bad)] if bad else [])
+        low, high = number(self.min), number(self.max)
+        found = [f"{low} … {high}" if low != high else f"all {low}", f"norm {number(self.norm)}"]
+        return found + ([", ".join(self._bad)] if self._bad else [])
+
+    @property
+    def _bad(self) -> list[str]:
+        return [f"{n:,} {what}" for n, what in ((self.nans, "nan"), (self.infs, "inf")) if n]
 
     def to_json(self, most: int = WHOLE) -> dict[str, Any]:
         """Return the summary as JSON has it: 4 significant digits, nan and inf as strings.

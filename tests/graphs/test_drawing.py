@@ -159,6 +159,23 @@ def test_colours_have_a_dark_counterpart_and_enough_contrast() -> None:
         assert f'[fill="{fill}"]{{fill:{dark[fill]}}}' in drawing.DARK_RULES
 
 
+@needs_dot
+def test_a_modules_parameters_stand_beside_what_reads_them(tmp_path: Path) -> None:
+    loss, model = deep(3)
+    graph = ag.graph(loss, names={"model": model})
+    dot = graph.to_dot()
+    assert dot.count("rank=same") == 3
+    # Every arrow still ends at what computes with the argument.
+    turned = [line for line in dot.splitlines() if "dir=back" in line]
+    assert all(re.search(r"\tn(\d+) -> n\d+u\d+ .*class=turned", line) for line in turned)
+    assert len(turned) == 3
+    svg = graph.save(tmp_path / "g.svg").read_text(encoding="utf-8")
+    heights = [
+        float(y) for y in re.findall(r'<title>n\d+</title>[^§]*?<text[^>]* y="([^"]+)"', svg)
+    ]
+    assert max(heights) - min(heights) < 25  # the operations in a row, however many modules
+
+
 # ---------------------------------------------------------------------------- engines
 
 

@@ -153,6 +153,34 @@ def test_a_comparison_is_saved_by_its_ending(tmp_path: Path) -> None:
         comparison.save(tmp_path / "c.png")
 
 
+def test_functions_are_timed_in_turn_and_touch_no_gradient() -> None:
+    x = leaf(np.ones(50_000), "x")
+    ran = []
+
+    def quick() -> ag.Tensor:
+        ran.append("quick")
+        return np.sum(x * 2.0)
+
+    def slow() -> ag.Tensor:
+        ran.append("slow")
+        y = x
+        for _ in range(20):
+            y = np.tanh(y)
+        return np.sum(y)
+
+    comparison = ag.compare_graphs(quick, slow)
+    rows = {row[0]: row[1:] for row in comparison.rows}
+    first, second = (float(t.removesuffix(" ms")) for t in rows["forward and backward"])
+    assert 0 < 3 * first < second
+    assert ran[2:] == ["quick", "slow"] * (len(ran) // 2 - 1)
+    assert len(ran) >= 8
+    assert x.grad is None
+    # Their graphs hold every value.
+    assert all(n.value is not None and n.origin for n in comparison.graphs[1].operations)
+    with pytest.raises(TypeError, match=r"ag.compare_graphs: expected two functions, or none"):
+        ag.compare_graphs(quick, slow())
+
+
 def test_a_leaf_without_a_name_is_the_same_leaf() -> None:
     x = leaf([1.0, 2.0])
     comparison = ag.compare_graphs(np.sum(x * x), np.sum(x**2.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,7 +155,9 @@ def test_a_step_lights_up_its_node_and_shows_rule_and_sums(page: Page) -> None:
     page.open(ag.graph(np.sum((x + b) * x)))
     page.press(*[RIGHT] * 6)
     assert page.text("#where") == "Backward 3 of 3: t1"
-    assert page.js("return [...document.querySelectorAll('svg .now')].map(e => e.id)") == ["g0-n2"]
+    assert page.js("return [...document.querySelectorAll('svg .now')].map(e => e.id)") == [
+        "g0v0-n2"
+    ]
     assert "np.add" in page.text("svg .now")
     assert len(page.find("svg .goal")) == 3  # both uses of x, and b
     assert len(page.find("svg .flow")) == 2
@@ -232,6 +235,94 @@ def test_a_node_is_inspected(page: Page) -> None:
     assert "rule, x" in told
 
 
+def test_an_entry_is_checked_against_what_moving_it_does(page: Page) -> None:
+    page.open(ag.graph(neuron()), "#0.10")
+    page.click_drawn("svg .leaf")
+    names = page.text("#check").split()
+    assert names == ["x[0]", "x[1]"]  # the larger gradient first
+    told = page.text("#told")
+    assert re.fullmatch(
+        r"Moved up and down by 1.2e-5, it changes y by \S+: a slope of (\S+)\. "
+        r"The gradient there is \1\.",
+        told,
+    )
+    page.find("#check option")[1].click()
+    assert page.text("#told") != told
+    page.find("#predict")[0].click()
+    assert page.find("#check") == []  # it would tell the gradient
+
+
+def test_a_gradient_that_moving_the_entry_denies_is_questioned(page: Page) -> None:
+    page.open(ag.graph(np.abs(leaf(0.0, "x"))), "#0.2")
+    page.click_drawn("svg .leaf")
+    assert "a slope of 0. The gradient there is 0." in page.text("#told")
+    page.open(ag.graph(np.maximum(leaf(1e-7, "x"), 0.0)), "#0.2")
+    page.click_drawn("svg .leaf")
+    assert page.text("#told").endswith("The gradient there is 1. Is there a kink nearby?")
+    x = leaf(np.ones(1000), "x")
+    page.open(ag.graph(np.sum(np.reshape(x, (10, 100)))), "#0.4")
+    page.click_drawn("svg .leaf")
+    assert "compute the graph under ag.recording()" in page.text("#node")
+
+
+def test_modules_fold_and_open_in_the_page(page: Page) -> None:
+    rng = np.random.default_rng(0)
+    model = ag.nn.Sequential(ag.nn.Linear(2, 3, rng=rng), np.tanh, ag.nn.Linear(3, 1, rng=rng))
+    loss = np.sum(model(np.ones((4, 2))))
+    shown = "[...document.querySelectorAll('.picture:not([hidden]) svg .node')]"
+    titles = f"return {shown}.map(e => e.querySelector('text').textContent)"
+    page.open(ag.graph(loss, names={"model": model}), "#0.2")
+    opened = page.js(titles)
+    assert "np.tanh" in opened
+    assert opened.count("weight") == 2
+    page.find("#fold")[0].click()
+    assert page.js(titles) == ["model.0", "model.2", "np.sum"]
+    assert page.js(f"return {shown}.map(e => e.classList.contains('now'))") == [True, False, False]
+    page.js(f"{shown}[0].dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    assert page.text("#node h2") == "t2 = np.tanh(t1)"  # the last of those in the box
+    assert page.js(f"return {shown}[0].getAttribute('aria-label')").startswith("folded operations")
+    page.colour_by("gradient")
+    fills = page.js(f"return {shown}.map(e => e.querySelector('polygon, path').style.fill)")
+    assert all("color-mix" in fill for fill in fills)
+    find = page.find("#find")[0]
+    find.send_keys("affine" if "affine" in " ".join(opened) else "linear")
+    assert page.js(f"return {shown}.map(e => e.classList.contains('found'))") == [True, True, False]
+    page.find("#fold")[0].click()
+    assert page.js(titles) == opened
+    page.open(ag.graph(loss, names={"model": model}, depth=0), "#0.2")
+    assert page.find("#fold")[0].is_selected()
+    assert page.js(titles) == ["model.0", "model.2", "np.sum"]
+    page.open(ag.graph(neuron()))
+    assert not page.find("#folding")[0].is_displayed()
+
+
+def test_the_way_from_the_chosen_node_to_the_output_is_marked(page: Page) -> None:
+    page.open(ag.graph(neuron()), "#0.3")
+    page.click_drawn("svg .leaf[id$=n0u1]")
+    assert len(page.find("svg .path")) == 5  # x, then four operations to y
+    page.click_drawn("svg .result")
+    assert page.find("svg .path") == []
+
+
+def test_a_long_array_takes_no_more_than_32_rows(page: Page) -> None:
+    page.open(ag.graph(np.sum(leaf(np.ones((300, 3)), "x") * 2.0)), "#0.1")
+    page.click_drawn("svg .leaf")
+    assert len(page.find("#node .value .grid span")) == 32 * 3
+    assert "Its first rows and columns." in page.text("#node .value")
+
+
+def test_on_paper_the_pictures_fit_the_page(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    tools = page.find("footer, header label, header button")
+    assert len(tools) > 5
+    assert not any(tool.is_displayed() for tool in tools)
+    assert page.find("svg.graph")[0].is_displayed()
+    width = "return document.querySelector('svg.graph').getBoundingClientRect().width"
+    assert page.js(width) <= page.js("return document.documentElement.clientWidth")
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_colours_by_gradient_and_bytes(page: Page) -> None:
     page.open(ag.graph(neuron()))
     fills = (
@@ -243,6 +334,8 @@ def test_colours_by_gradient_and_bytes(page: Page) -> None:
     gradients = page.js(fills)
     assert kinds != gradients
     assert page.text("#key").split() == sorted(page.text("#key").split(), key=float)
+    page.colour_by("ratio")
+    assert page.js(fills) not in (kinds, gradients)
     page.colour_by("bytes")
     assert page.js(fills) not in (kinds, gradients)
     assert "B" in page.text("#key")

@@ -313,6 +313,14 @@ def test_looking_at_a_graph_leaves_what_the_first_backward_takes() -> None:
     assert ag.graph(loss).output.kept_bytes < kept
 
 
+def test_a_loss_in_float32_is_drawn_whatever_its_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        z = ag.Tensor(rng.normal(size=(150, 3)).astype(np.float32), requires_grad=True)
+        graph = ag.graph(ag.cross_entropy(z, rng.integers(0, 3, 150)), grads=True)
+        assert graph.nodes[0].gradient.dtype == "float32"
+
+
 def test_where_a_nan_is_born_is_marked() -> None:
     with np.errstate(all="ignore"):
         graph = ag.graph(np.sum(np.log(leaf([1.0, -1.0])) * 2.0))
