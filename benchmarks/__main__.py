@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     for kind in kinds:
         count, rows = rows_of(kind, own_size, list(versions), options.quick)
         figures[kind] = list(with_progress(count, rows, kind))
-        print(timing.markdown(f"{kind}: {KINDS[kind]}", figures[kind]), flush=True)
+        print(f"### {kind}: {KINDS[kind]}\n\n{timing.markdown(figures[kind])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1, default=asdict) + "\n")
     if options.plot:

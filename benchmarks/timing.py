@@ -119,8 +119,8 @@ def number(value: float) -> str:
     return f"{value:.0f}" if 1000 <= value < 1e5 else f"{value:.3g}"
 
 
-def markdown(title: str, rows: list[dict[str, Any]]) -> str:
-    """Return rows as a Markdown table under a heading.
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Return rows as a Markdown table.
 
     Times show their quartiles, columns named ``... bytes`` a unit, other numbers three digits.
     """
@@ -138,4 +138,4 @@ def markdown(title: str, rows: list[dict[str, Any]]) -> str:
         return "| " + " | ".join(item.ljust(w) for item, w in zip(items, widths)) + " |"
 
     rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([f"### {title}", "", line(headings), rule, *(line(row) for row in cells), ""])
+    return "\n".join([line(headings), rule, *(line(row) for row in cells), ""])

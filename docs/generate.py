@@ -1,11 +1,14 @@
 """Write what the code itself is the source of in these pages: ``python docs/generate.py``.
 
-That is functions.md, from the table of rules, questions.md, from examples/questions, and what each
-page shows below a Python block as its output. Pictures that a block saves go to docs/pictures.
+That is functions.md, from the table of rules, questions.md, from examples/questions, what each page
+shows below a Python block as its output, and the tables of benchmarks.md, from the figures that
+``python -m benchmarks --peers --json docs/benchmarks.json`` measured last. Pictures that a block
+saves go to docs/pictures.
 """
 
 import argparse
 import inspect
+import json
 import os
 import re
 import shutil
@@ -23,6 +26,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import autograd_lite.rules.special  # noqa: E402, F401  # so that SciPy is listed
 from autograd_lite import tape  # noqa: E402
+from benchmarks.timing import duration, markdown  # noqa: E402
 from examples.questions import SUBJECTS  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
 
@@ -174,16 +178,34 @@ def refreshed(text):
     return text
 
 
+def with_figures(text):
+    """Return benchmarks.md with the tables that the recorded figures make: medians alone."""
+    figures = json.loads((HERE / "benchmarks.json").read_text(encoding="utf-8"))
+    machine = figures.pop("machine")
+    text = re.sub(r"(?<=<!-- machine -->\n).*\n", lambda _: f"{machine}.\n", text)
+
+    def table(place):
+        kind, *chosen = place[2].split()
+        shown = [
+            {k: duration(v["median"]) if isinstance(v, dict) else v for k, v in row.items()}
+            for row in figures[kind]
+            if all(str(row[name]) == value for name, value in (c.split("=") for c in chosen))
+        ]
+        return f"{place[1]}{markdown(shown)}"
+
+    return re.sub(r"(<!-- (?!machine)(.+) -->\n\n)(?:\|.*\n)*", table, text)
+
+
 def main():
-    """Write the two pages, and bring the outputs in all others up to date."""
+    """Write the pages, and bring the outputs in all others up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--only-pages", type=Path, metavar="FOLDER", help="write the two pages here"
-    )
+    parser.add_argument("--only-pages", type=Path, metavar="FOLDER", help="write the pages here")
     folder = parser.parse_args().only_pages
+    figures = (HERE / "benchmarks.md").read_text(encoding="utf-8")
     for name, text in (
         ("functions.md", functions_page()),
         ("questions.md", questions_page(folder or HERE)),
+        ("benchmarks.md", with_figures(figures)),
     ):
         ((folder or HERE) / name).write_text(text, encoding="utf-8")
     if folder is None:

@@ -146,8 +146,8 @@ def test_units() -> None:
         "3 GiB", "1.5 MiB", "2 KiB", "10 B",
     ]  # fmt: skip
     row = {"x": 0.123456, "kept bytes": 2048, "t": timing.Timing(2e-3, 1e-3, 3e-3, 5)}
-    table = timing.markdown("title", [row, {"x": 1.0, "kept bytes": 1}])
-    assert table.startswith("### title\n\n| x     | kept bytes | t")
+    table = timing.markdown([row, {"x": 1.0, "kept bytes": 1}])
+    assert table.startswith("| x     | kept bytes | t")
     assert "| 0.123 | 2 KiB      | 2 ms (1 ms to 3 ms) |" in table
     assert table.rstrip().endswith("| 1     | 1 B        | -                   |")
 
