@@ -112,6 +112,11 @@ class Conv2d(Module):
     dtype : dtype
         Of the parameters.
 
+    Raises
+    ------
+    ValueError
+        If a number is too small, or there are not one or two of them.
+
     Attributes
     ----------
     weight : Tensor of shape (out_channels, in_channels, kernel height, kernel width)
@@ -188,6 +193,18 @@ class MaxPool2d(_Pool2d):
     ----------
     kernel_size, stride, padding : int or (int, int)
         For height and width; the stride is the kernel size by default. Padding never wins.
+
+    Raises
+    ------
+    ValueError
+        If a number is too small, or padding more than half the kernel.
+
+    Examples
+    --------
+    >>> image = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> ag.nn.MaxPool2d(2)(image)[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
     """
 
     def forward(self, x: Any) -> Any:
@@ -202,6 +219,18 @@ class AvgPool2d(_Pool2d):
     ----------
     kernel_size, stride, padding : int or (int, int)
         For height and width; the stride is the kernel size by default.
+
+    Raises
+    ------
+    ValueError
+        If a number is too small, or padding more than half the kernel.
+
+    Examples
+    --------
+    >>> image = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> ag.nn.AvgPool2d(2)(image)[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
     """
 
     def forward(self, x: Any) -> Any:

@@ -1,6 +1,7 @@
 """Activations and losses as functions of arrays and tensors.
 
-Activations give the shape and dtype of their argument. Losses take a prediction and a target of the
+Activations give the shape and dtype of their argument; they raise TypeError for what is no real
+number. Losses take a prediction and a target of the
 same shape (never broadcast), compute in the prediction's dtype, and differentiate both.
 """
 
@@ -48,6 +49,11 @@ def _relu(x: Any) -> Any:
 def relu(x: ArrayLike | Tensor) -> Any:
     """Return ``max(x, 0)``, with derivative 0 at 0.
 
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+
     Examples
     --------
     >>> ag.nn.relu(np.array([-1.0, 2.0]))
@@ -57,7 +63,20 @@ def relu(x: ArrayLike | Tensor) -> Any:
 
 
 def leaky_relu(x: ArrayLike | Tensor, negative_slope: float = 0.01) -> Any:
-    """Return ``x`` where it is positive, else ``negative_slope * x``."""
+    """Return ``x`` where it is positive, else ``negative_slope * x`` (Maas et al., 2013).
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+    negative_slope : float
+        The derivative at 0 and below.
+
+    Examples
+    --------
+    >>> ag.nn.leaky_relu(np.array([-1.0, 2.0]), 0.1)
+    array([-0.1,  2. ])
+    """
     z = floats("nn.leaky_relu", x)
     return np.where(z > 0, z, float(negative_slope) * z)
 
@@ -74,12 +93,38 @@ def _sigmoid(x: Any) -> Any:
 
 
 def sigmoid(x: ArrayLike | Tensor) -> Any:
-    """Return ``1 / (1 + exp(-x))``, accurate to the last digits in both tails."""
+    """Return ``1 / (1 + exp(-x))``, accurate to the last digits in both tails.
+
+    So is the derivative ``sigmoid(x) * sigmoid(-x)``, in which nothing cancels.
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+
+    Examples
+    --------
+    >>> ag.nn.sigmoid(np.array([-800.0, 0.0, 40.0]))
+    array([0. , 0.5, 1. ])
+    >>> ag.grad(ag.nn.sigmoid)(40.0)  # 1 - sigmoid(40) is 0 in floating point
+    4.248354255291589e-18
+    """
     return _sigmoid(floats("nn.sigmoid", x))
 
 
 def tanh(x: ArrayLike | Tensor) -> Any:
-    """Return ``np.tanh(x)``."""
+    """Return the hyperbolic tangent, as ``np.tanh`` does.
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+
+    Examples
+    --------
+    >>> ag.nn.tanh(np.array([-20.0, 0.0, 20.0]))
+    array([-1.,  0.,  1.])
+    """
     return np.tanh(floats("nn.tanh", x))
 
 
@@ -89,7 +134,25 @@ def _softplus(x: Any) -> Any:
 
 
 def softplus(x: ArrayLike | Tensor, beta: float = 1.0) -> Any:
-    """Return ``log(1 + exp(beta * x)) / beta``, without overflow."""
+    """Return ``log(1 + exp(beta * x)) / beta``, without overflow: a smooth ``relu``.
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+    beta : float
+        The larger, the closer to ``relu``.
+
+    Raises
+    ------
+    ValueError
+        If ``beta`` is not positive.
+
+    Examples
+    --------
+    >>> ag.nn.softplus(np.array([-1000.0, 0.0, 1000.0]))
+    array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
+    """
     if not beta > 0:
         raise ValueError(f"nn.softplus: beta must be positive, got {beta}")
     z = floats("nn.softplus", x)
@@ -97,7 +160,18 @@ def softplus(x: ArrayLike | Tensor, beta: float = 1.0) -> Any:
 
 
 def silu(x: ArrayLike | Tensor) -> Any:
-    """Return ``x * sigmoid(x)``."""
+    """Return ``x * sigmoid(x)``, also called swish (Elfwing, Uchibe and Doya, 2018).
+
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Real numbers of any shape.
+
+    Examples
+    --------
+    >>> ag.nn.silu(np.array([-100.0, 0.0, 100.0])).round(12)
+    array([ -0.,   0., 100.])
+    """
     z = floats("nn.silu", x)
     return z * _sigmoid(z)
 
@@ -133,9 +207,21 @@ def gelu(x: ArrayLike | Tensor, approximate: Literal["none", "tanh"] = "none") -
     Parameters
     ----------
     x : array_like or Tensor
-        Any shape.
+        Real numbers of any shape.
     approximate : {"none", "tanh"}
         ``"tanh"`` is the paper's faster formula, wrong by up to 5e-4.
+
+    Raises
+    ------
+    ValueError
+        For another word.
+
+    Examples
+    --------
+    >>> ag.nn.gelu(np.array([-1.0, 0.0, 1.0])).round(6)
+    array([-0.158655,  0.      ,  0.841345])
+    >>> ag.nn.gelu(np.array([-1.0, 0.0, 1.0]), "tanh").round(6)
+    array([-0.158808,  0.      ,  0.841192])
     """
     z = floats("nn.gelu", x)
     if approximate == "none":
@@ -199,7 +285,25 @@ def mse_loss(
 def l1_loss(
     x: ArrayLike | Tensor, target: ArrayLike | Tensor, *, reduction: Reduction = "mean"
 ) -> Any:
-    """Return the absolute error ``|x - target|``; parameters as for :func:`mse_loss`."""
+    """Return the absolute error ``|x - target|``, with derivative 0 where they are equal.
+
+    Parameters
+    ----------
+    x, target : array_like or Tensor
+        Prediction and target of one shape.
+    reduction : {"mean", "sum", "none"}
+        Over all elements.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ (they are never broadcast), or for an unknown reduction.
+
+    Examples
+    --------
+    >>> ag.nn.l1_loss([1.0, 2.0], [1.0, 4.0], reduction="none")
+    array([0., 2.])
+    """
     z, y = _matched("nn.l1_loss", x, target)
     return _reduced("nn.l1_loss", np.abs(z - y), reduction)
 
@@ -213,7 +317,27 @@ def huber_loss(
 ) -> Any:
     """Return ``d**2 / 2`` for errors d up to ``delta``, ``delta * (d - delta / 2)`` beyond.
 
-    The other parameters are those of :func:`mse_loss`.
+    Source: Huber (1964), "Robust estimation of a location parameter".
+
+    Parameters
+    ----------
+    x, target : array_like or Tensor
+        Prediction and target of one shape; ``d = |x - target|``.
+    delta : float
+        Where the parabola goes over into straight lines.
+    reduction : {"mean", "sum", "none"}
+        Over all elements.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ (they are never broadcast), ``delta`` is not positive, or the reduction
+        unknown.
+
+    Examples
+    --------
+    >>> ag.nn.huber_loss([0.5, 3.0], [0.0, 0.0], reduction="none")
+    array([0.125, 2.5  ])
     """
     if not delta > 0:
         raise ValueError(f"nn.huber_loss: delta must be positive, got {delta}")
@@ -243,6 +367,18 @@ def kl_div(
     reduction : {"mean", "batchmean", "sum", "none"}
         ``"batchmean"``, the sum over the length of the first axis, is the divergence proper;
         ``"mean"`` is over all elements, as in PyTorch.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ (they are never broadcast), or for an unknown reduction.
+
+    Examples
+    --------
+    >>> p, q = np.array([[0.5, 0.5, 0.0]]), np.array([[0.25, 0.5, 0.25]])
+    >>> bits = ag.nn.kl_div(np.log(q), p, reduction="batchmean") / np.log(2)
+    >>> bits.round(12)
+    np.float64(0.5)
     """
     z, y = _matched("nn.kl_div", x, target)
     if log_target:

@@ -75,7 +75,23 @@ def _affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return ``x @ weight.T + bias`` as one node; the weight has shape (out, in)."""
+    """Return ``x @ weight.T + bias`` as one node of the graph.
+
+    Parameters
+    ----------
+    x : array or Tensor of shape (..., in)
+        The input.
+    weight : array or Tensor of shape (out, in)
+        PyTorch's layout.
+    bias : array or Tensor of shape (out,), optional
+        What is added.
+
+    Examples
+    --------
+    >>> from autograd_lite.nn.layers import linear
+    >>> linear(np.ones((1, 2)), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.0, 10.0]))
+    array([[ 3., 17.]])
+    """
     return _linear(x, weight) if bias is None else _affine(x, weight, bias)
 
 
@@ -147,6 +163,19 @@ class Embedding(Module):
     Attributes
     ----------
     weight : Tensor of shape (num_embeddings, embedding_dim)
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive, or there is no vector ``padding_idx``.
+
+    Examples
+    --------
+    >>> table = ag.nn.Embedding(10, 4, padding_idx=0, rng=np.random.default_rng(0))
+    >>> table([[1, 5, 0], [2, 0, 0]]).shape
+    (2, 3, 4)
+    >>> table(0).numpy()
+    array([0., 0., 0., 0.], dtype=float32)
     """
 
     def __init__(
@@ -226,6 +255,26 @@ class LayerNorm(Module):
         Whether to multiply by ``weight`` (initially 1) and add ``bias`` (initially 0).
     dtype : dtype
         Of the parameters.
+
+    Attributes
+    ----------
+    weight, bias : Tensor of shape ``normalized_shape``, or None
+
+    Raises
+    ------
+    ValueError
+        If no axis is named, or a length is not positive.
+
+    Notes
+    -----
+    Source: Ba, Kiros and Hinton (2016), "Layer normalization". The variance is that of all, not of
+    a sample: it is divided by n.
+
+    Examples
+    --------
+    >>> layer = ag.nn.LayerNorm(4, dtype=float)
+    >>> layer(np.array([[1.0, 2.0, 3.0, 4.0]])).numpy().round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
 
     def __init__(
@@ -274,7 +323,31 @@ class BatchNorm1d(Module):
     affine : bool
         Whether to multiply by ``weight`` (initially 1) and add ``bias`` (initially 0).
     dtype : dtype
-        Of the parameters.
+        Of the parameters and running statistics.
+
+    Attributes
+    ----------
+    weight, bias : Tensor of shape (num_features,), or None
+    running_mean, running_var : array of shape (num_features,)
+    num_batches_tracked : array of shape ()
+
+    Raises
+    ------
+    ValueError
+        If ``num_features`` is not positive.
+
+    Notes
+    -----
+    Source: Ioffe and Szegedy (2015). Batches are divided by the root of their own variance, over n;
+    the running variance is that of a sample, over n - 1: PyTorch's convention.
+
+    Examples
+    --------
+    >>> layer = ag.nn.BatchNorm1d(1, dtype=float)
+    >>> layer(np.array([[1.0], [2.0], [3.0]])).numpy().round(3).T
+    array([[-1.225,  0.   ,  1.225]])
+    >>> layer.running_mean, layer.running_var
+    (array([0.2]), array([1.]))
     """
 
     def __init__(
@@ -335,12 +408,28 @@ class BatchNorm1d(Module):
 class Dropout(Module):
     """In training, each element is zeroed with probability ``p`` and the others scaled up.
 
+    Scaled by ``1 / (1 - p)``, so that the mean stays; in evaluation nothing is done. Source:
+    Srivastava et al. (2014).
+
     Parameters
     ----------
     p : float
         From 0 to below 1.
     rng : numpy.random.Generator
-        Decides which.
+        Decides which; its state is part of a training checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is out of its range.
+
+    Examples
+    --------
+    >>> layer = ag.nn.Dropout(0.5, rng=np.random.default_rng(0))
+    >>> layer(np.ones(6))
+    array([2., 2., 2., 0., 0., 0.])
+    >>> layer.eval()(np.ones(6))
+    array([1., 1., 1., 1., 1., 1.])
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
@@ -362,7 +451,18 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """Axes ``start_dim`` to ``end_dim`` made one: by default all but the first."""
+    """Axes ``start_dim`` to ``end_dim`` made one: by default all but the first.
+
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and the last of them; negative ones count from the end.
+
+    Examples
+    --------
+    >>> ag.nn.Flatten()(np.zeros((5, 3, 8, 8))).shape
+    (5, 192)
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim = start_dim
@@ -381,7 +481,13 @@ class Flatten(Module):
 
 
 class ReLU(Module):
-    """See :func:`relu`."""
+    """:func:`relu` as a module: ``max(x, 0)``.
+
+    Examples
+    --------
+    >>> ag.nn.ReLU()(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
 
     def forward(self, x: Any) -> Any:
         """Return ``relu(x)``."""
@@ -389,7 +495,18 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """See :func:`leaky_relu`."""
+    """:func:`leaky_relu` as a module.
+
+    Parameters
+    ----------
+    negative_slope : float
+        The derivative at 0 and below.
+
+    Examples
+    --------
+    >>> ag.nn.LeakyReLU(0.1)(np.array([-1.0, 2.0]))
+    array([-0.1,  2. ])
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = float(negative_slope)
@@ -400,7 +517,23 @@ class LeakyReLU(Module):
 
 
 class GELU(Module):
-    """See :func:`gelu`."""
+    """:func:`gelu` as a module.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        ``"tanh"`` is faster, and wrong by up to 5e-4.
+
+    Raises
+    ------
+    ValueError
+        For another word.
+
+    Examples
+    --------
+    >>> ag.nn.GELU()(np.array([-1.0, 1.0])).round(6)
+    array([-0.158655,  0.841345])
+    """
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         F.gelu(0.0, approximate)
@@ -412,7 +545,13 @@ class GELU(Module):
 
 
 class Tanh(Module):
-    """See :func:`tanh`."""
+    """:func:`tanh` as a module.
+
+    Examples
+    --------
+    >>> ag.nn.Tanh()(np.array([-20.0, 0.0]))
+    array([-1.,  0.])
+    """
 
     def forward(self, x: Any) -> Any:
         """Return ``tanh(x)``."""
@@ -420,7 +559,16 @@ class Tanh(Module):
 
 
 class Sigmoid(Module):
-    """See :func:`sigmoid`."""
+    """:func:`sigmoid` as a module.
+
+    For a probability that goes into a loss, leave it out and use
+    :func:`binary_cross_entropy_with_logits`, which keeps the digits of certain predictions.
+
+    Examples
+    --------
+    >>> ag.nn.Sigmoid()(np.array([-800.0, 0.0]))
+    array([0. , 0.5])
+    """
 
     def forward(self, x: Any) -> Any:
         """Return ``sigmoid(x)``."""
@@ -428,7 +576,23 @@ class Sigmoid(Module):
 
 
 class Softplus(Module):
-    """See :func:`softplus`."""
+    """:func:`softplus` as a module.
+
+    Parameters
+    ----------
+    beta : float
+        The larger, the closer to :func:`relu`.
+
+    Raises
+    ------
+    ValueError
+        If ``beta`` is not positive.
+
+    Examples
+    --------
+    >>> ag.nn.Softplus()(np.array([-1000.0, 1000.0]))
+    array([   0., 1000.])
+    """
 
     def __init__(self, beta: float = 1.0) -> None:
         F.softplus(0.0, beta)
@@ -440,7 +604,13 @@ class Softplus(Module):
 
 
 class SiLU(Module):
-    """See :func:`silu`."""
+    """:func:`silu` as a module.
+
+    Examples
+    --------
+    >>> ag.nn.SiLU()(np.array([0.0, 100.0]))
+    array([  0., 100.])
+    """
 
     def forward(self, x: Any) -> Any:
         """Return ``silu(x)``."""
