@@ -708,9 +708,9 @@ def _outermost_function(default: str) -> str:
             break
         own = frame.f_code.co_name
         if not own.startswith(("_", "<")) and own not in _DISPATCH:
-            public = rest.partition(".")[0] in _PUBLIC_PARTS
-            parts = (_SHORT[root], rest.partition(".")[0] if public else "", own)
-            name = ".".join(filter(None, parts))
+            part = rest.partition(".")[0]
+            short = "np" if part == "rules" else _SHORT[root]
+            name = f"{short}.{part}.{own}" if part in _PUBLIC_PARTS else f"{short}.{own}"
         frame = frame.f_back
     return name
 

@@ -111,6 +111,12 @@ SAMPLES = [
     Sample(_linalg.cond, _tall()),
     Sample(_linalg.cond, well_conditioned(2, 3), -2),
     Sample(_linalg.cond, well_conditioned(3), "fro"),
+    Sample(np.convolve, normal(4), normal(3)),
+    Sample(np.convolve, normal(3), normal(4), "same"),
+    Sample(np.convolve, normal(5), normal(2), "valid"),
+    Sample(np.correlate, normal(5), normal(2)),
+    Sample(np.correlate, normal(2), normal(5), "same"),
+    Sample(np.correlate, normal(2), normal(4), "full"),
     # factors
     Sample(of_symmetric(_linalg.cholesky), well_conditioned(2, 3)),
     Sample(of_symmetric(_linalg.cholesky), well_conditioned(3), upper=True),

@@ -593,6 +593,11 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         TypeError,
         "np.full_like has no derivative rule",
     ),
+    "np.average of a list": (
+        lambda t, u: np.average(t, weights=[t[0], t[1], t[2]]),
+        TypeError,
+        "np.average of a tensor that requires",
+    ),
     "np.sum of a list": (
         lambda t, u: np.sum([t, u]),
         TypeError,

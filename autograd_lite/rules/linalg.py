@@ -98,6 +98,38 @@ def linalg_matmul(x1: Any, x2: Any, /) -> Any:
     return np.matmul(x1, x2)
 
 
+@primitive(
+    lambda g, like, v: _convolve(g, v[::-1])[v.size - 1 :][: like.size],
+    lambda g, like, a: _convolve(g, a[::-1])[a.size - 1 :][: like.size],
+)
+def _convolve(a: Any, v: Any) -> Any:
+    return np.convolve(a, v)
+
+
+@composite(np.convolve)
+def convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    """Return the sums ``Σ a_i v_{k-i}``: all, or the middle ones, or those of whole overlap."""
+    a, v = np.atleast_1d(as_array(a), as_array(v))
+    short, long = sorted((a.size, v.size))
+    places = {
+        "full": slice(None),
+        "same": slice((short - 1) // 2, (short - 1) // 2 + long),
+        "valid": slice(short - 1, long),
+    }
+    if mode not in places:
+        raise ValueError(f'np.convolve: mode must be "full", "same" or "valid", not {mode!r}')
+    return _convolve(a, v)[places[mode]]
+
+
+@composite(np.correlate)
+def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
+    """Return the sums ``Σ a_{k+i} v_i``, in the modes of convolve."""
+    a, v = np.atleast_1d(as_array(a), as_array(v))
+    if v.size > a.size:
+        return convolve(v, a[::-1], mode)[::-1]
+    return convolve(a, v[::-1], mode)
+
+
 @composite(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Return the product over pairs of axes, or over so many last and first axes."""
