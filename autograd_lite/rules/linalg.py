@@ -98,10 +98,12 @@ def linalg_matmul(x1: Any, x2: Any, /) -> Any:
     return np.matmul(x1, x2)
 
 
-@primitive(
-    lambda g, like, v: _convolve(g, v[::-1])[v.size - 1 :][: like.size],
-    lambda g, like, a: _convolve(g, a[::-1])[a.size - 1 :][: like.size],
-)
+def _convolve_a(g: Any, like: Any, v: Any) -> Any:
+    """Return the cotangent of ``a``, and for ``a`` that of ``v``: ``Σ g_{k+i} v_i``."""
+    return _convolve(g, v[::-1])[v.size - 1 :][: like.size]
+
+
+@primitive(_convolve_a, lambda g, like, a: _convolve_a(g, like, a))
 def _convolve(a: Any, v: Any) -> Any:
     return np.convolve(a, v)
 
