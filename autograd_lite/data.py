@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.nn.init import generator
+from autograd_lite.nn.arguments import generator
 
 
 class Batches:

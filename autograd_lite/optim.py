@@ -38,6 +38,23 @@ class Optimizer:
         The settings of each group and, under ``"params"``, its tensors.
     state : dict
         For each parameter, by its place, the number of steps and the slots.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is no floating-point leaf tensor, or a group has an unknown setting.
+    ValueError
+        If there are no parameters, one occurs twice, or a setting is out of its range.
+
+    Examples
+    --------
+    A rate of its own for some of the parameters:
+
+    >>> w, b = ag.Tensor(np.ones((3, 2)), True), ag.Tensor(np.zeros(2), True)
+    >>> groups = [{"params": [w]}, {"params": [b], "lr": 0.1}]
+    >>> optimizer = ag.optim.SGD(groups, lr=0.01)
+    >>> [group["lr"] for group in optimizer.groups]
+    [0.01, 0.1]
     """
 
     slots: tuple[str, ...] = ()
@@ -190,7 +207,7 @@ class SGD(Optimizer):
     lr, momentum, weight_decay : float
         The step is ``lr * v``, where ``v = momentum * v + gradient + weight_decay * parameter``.
     nesterov : bool
-        Step by ``gradient + momentum * v`` instead.
+        Step by ``gradient + momentum * v`` instead (Sutskever et al., 2013).
 
     Examples
     --------
@@ -251,6 +268,22 @@ class Adam(Optimizer):
         Added to the square root of the latter.
     weight_decay : float
         Factor of the parameter.
+
+    Notes
+    -----
+    Step n is ``lr * m / (1 - beta1**n)`` over ``sqrt(v / (1 - beta2**n)) + eps``, for running means
+    ``m`` of the gradient and ``v`` of its square that start at 0: algorithm 1 of the paper.
+
+    Examples
+    --------
+    The first step has the size ``lr``, however large the gradient is:
+
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = ag.optim.Adam([w], lr=0.125)
+    >>> np.sum(w * np.array([1.0, 1000.0])).backward()
+    >>> optimizer.step()
+    >>> w.detach().numpy().round(6)
+    array([0.875, 1.875])
     """
 
     slots = ("exp_avg", "exp_avg_sq")
@@ -297,7 +330,23 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam whose weight decay shrinks the parameter itself (Loshchilov and Hutter, 2019).
 
-    Parameters are those of :class:`Adam`; PyTorch's default decay is 0.01 here too.
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        See :class:`Optimizer`.
+    lr, betas, eps
+        As for :class:`Adam`.
+    weight_decay : float
+        Each step first multiplies the parameter by ``1 - lr * weight_decay``.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0], requires_grad=True)
+    >>> optimizer = ag.optim.AdamW([w], lr=0.5, weight_decay=0.25)
+    >>> w.grad = np.zeros(1)
+    >>> optimizer.step()
+    >>> w
+    Tensor([0.875], requires_grad=True)
     """
 
     _decoupled = True
@@ -324,6 +373,15 @@ class RMSprop(Optimizer):
         Step size, decay of the running mean, and what is added to the root.
     weight_decay, momentum : float
         As for :class:`SGD`.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = ag.optim.RMSprop([w], lr=0.125, alpha=0.75)
+    >>> np.sum(w * np.array([1.0, 1000.0])).backward()
+    >>> optimizer.step()
+    >>> w.detach().numpy().round(6)
+    array([0.75, 1.75])
     """
 
     slots = ("square_avg", "momentum_buffer")
@@ -367,6 +425,16 @@ class Adagrad(Optimizer):
         The n-th step has the size ``lr / (1 + (n - 1) * lr_decay)``.
     weight_decay, eps : float
         Factor of the parameter; what is added to the root.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0], requires_grad=True)
+    >>> optimizer = ag.optim.Adagrad([w], lr=0.5)
+    >>> for gradient in (3.0, 4.0):  # steps of 3 / 3 and 4 / 5 of the rate
+    ...     w.grad = np.array([gradient])
+    ...     optimizer.step()
+    >>> w.detach().numpy().round(6)
+    array([0.1])
     """
 
     slots = ("sum",)
@@ -407,6 +475,15 @@ class Lion(Optimizer):
         Step size; the parameter shrinks by ``lr * weight_decay``.
     betas : (float, float)
         The momentum's share in the step, and in the new momentum.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = ag.optim.Lion([w], lr=0.25)
+    >>> np.sum(w * np.array([1.0, -1000.0])).backward()
+    >>> optimizer.step()
+    >>> w
+    Tensor([0.75, 2.25], requires_grad=True)
     """
 
     slots = ("exp_avg",)
@@ -465,6 +542,11 @@ class LBFGS(Optimizer):
         more.
     history_size : int
         Number of curvature pairs.
+
+    Raises
+    ------
+    ValueError
+        If there are several groups, or a number is not positive.
 
     Examples
     --------
@@ -689,6 +771,20 @@ class Schedule:
     ----------
     optimizer : Optimizer
         Whose groups' ``lr`` is set: now, and by every step.
+
+    Examples
+    --------
+    A schedule of one's own is a formula:
+
+    >>> class InverseRoot(ag.optim.Schedule):
+    ...     def lr(self, base, count):
+    ...         return base / (1 + count) ** 0.5
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=0.5)
+    >>> schedule = InverseRoot(optimizer)
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> optimizer.groups[0]["lr"]
+    0.25
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -735,7 +831,29 @@ class Schedule:
 
 
 class StepLR(Schedule):
-    """``lr * gamma ** (count // step_size)``."""
+    """``lr * gamma ** (count // step_size)`` after ``count`` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    step_size : int
+        The steps between two falls.
+    gamma : float
+        The factor of each fall.
+
+    Raises
+    ------
+    ValueError
+        If ``step_size`` is not positive.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = ag.optim.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> [schedule.lr(1.0, count) for count in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         self.step_size = _at_least_1("StepLR", "step_size", step_size)
@@ -748,7 +866,29 @@ class StepLR(Schedule):
 
 
 class LinearLR(Schedule):
-    """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``."""
+    """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    start_factor : float
+        The first factor.
+    total_iters : int
+        The steps until it is 1, where it stays.
+
+    Raises
+    ------
+    ValueError
+        If ``total_iters`` is not positive.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = ag.optim.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> [schedule.lr(1.0, count) for count in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, total_iters: int = 5
@@ -764,9 +904,32 @@ class LinearLR(Schedule):
 
 
 class CosineAnnealingLR(Schedule):
-    """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps (Loshchilov, Hutter 2017).
+    """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps, where it stays.
 
-    It begins after ``warmup`` steps that raise the rate linearly from 0; it ends at ``eta_min``.
+    Source: Loshchilov and Hutter (2017), equation 5, without restarts.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    T_max : int
+        The steps that the cosine takes.
+    eta_min : float
+        The last rate.
+    warmup : int
+        Steps before, in which the rate rises linearly from almost 0.
+
+    Raises
+    ------
+    ValueError
+        If ``T_max`` is not positive.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = ag.optim.CosineAnnealingLR(optimizer, T_max=4, warmup=1)
+    >>> [round(schedule.lr(1.0, count), 3) for count in range(7)]
+    [0.5, 1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
     def __init__(
@@ -787,8 +950,32 @@ class CosineAnnealingLR(Schedule):
 class OneCycleLR(Schedule):
     """Up to ``max_lr`` and down again along cosines (Smith and Topin, 2018).
 
-    From ``max_lr / div_factor`` to ``max_lr`` in the first share ``pct_start`` of ``total_steps``,
-    then to the initial rate over ``final_div_factor``. Momenta are left alone.
+    Momenta are left alone.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`; its own rate is not used.
+    max_lr : float
+        The highest rate.
+    total_steps : int
+        The steps of the whole cycle.
+    pct_start : float
+        The share of them that goes up.
+    div_factor, final_div_factor : float
+        The first rate is ``max_lr / div_factor``, the last the first over ``final_div_factor``.
+
+    Raises
+    ------
+    ValueError
+        If ``pct_start`` is not between 0 and 1, or ``total_steps`` not positive.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)])
+    >>> schedule = ag.optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> [round(schedule.lr(0.0, count), 3) for count in range(10)]
+    [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
     def __init__(
@@ -823,6 +1010,35 @@ class ReduceLROnPlateau(Schedule):
     """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
 
     An improvement is one by more than the share ``threshold`` of the best value.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    mode : {"min", "max"}
+        Whether the value should fall or rise.
+    factor : float
+        Between 0 and 1.
+    patience : int
+        Steps without an improvement that are put up with.
+    threshold : float
+        See above.
+    min_lr : float
+        Below which the rate does not fall.
+
+    Raises
+    ------
+    ValueError
+        If ``mode`` or ``factor`` is none of these.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> schedule = ag.optim.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (0.9, 0.8, 0.8, 0.8):
+    ...     schedule.step(loss)
+    >>> optimizer.groups[0]["lr"]
+    0.5
     """
 
     def __init__(
@@ -889,7 +1105,20 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 
 def grad_norm(params: Iterable[Tensor]) -> float:
-    """Return the Euclidean norm of all gradients together; nan or inf only if an element is."""
+    """Return the Euclidean norm of all gradients together; nan or inf only if an element is.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        Those without a gradient are skipped.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 1.0], requires_grad=True)
+    >>> w.grad = np.array([3e200, 4e200])  # whose squares overflow
+    >>> round(ag.optim.grad_norm([w]) / 1e200, 9)
+    5.0
+    """
     gradients = [bare(p.grad).reshape(-1) for p in params if p.grad is not None]
     total = sum(float(np.vdot(g, g)) for g in gradients)
     if math.isfinite(total):
@@ -919,6 +1148,22 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     ------
     FloatingPointError
         If a gradient holds nan or inf; nothing has changed then.
+    ValueError
+        If ``max_norm`` is not positive.
+
+    Notes
+    -----
+    Source: Pascanu, Mikolov and Bengio (2013). As in PyTorch, 1e-6 is added to the norm that is
+    divided by.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 1.0], requires_grad=True)
+    >>> w.grad = np.array([3.0, 4.0])
+    >>> ag.optim.clip_grad_norm([w], 1.0)
+    5.0
+    >>> w.grad.round(6)
+    array([0.6, 0.8])
     """
     params = list(params)
     if not max_norm > 0:
@@ -936,7 +1181,28 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
 
 
 def clip_grad_value(params: Iterable[Tensor], clip_value: float) -> None:
-    """Limit every element of the gradients to ``-clip_value`` to ``clip_value``."""
+    """Limit every element of the gradients, in place, to ``-clip_value`` to ``clip_value``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        Those without a gradient are skipped.
+    clip_value : float
+        Positive.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 1.0, 1.0], requires_grad=True)
+    >>> w.grad = np.array([-3.0, 0.5, 4.0])
+    >>> ag.optim.clip_grad_value([w], 1.0)
+    >>> w.grad
+    array([-1. ,  0.5,  1. ])
+    """
     if not clip_value > 0:
         raise ValueError(f"optim.clip_grad_value: clip_value must be positive, got {clip_value}")
     for p in params:

@@ -350,6 +350,13 @@ class MLPClassifier(_Classifier):
     loss_curve_ : list of float
         The mean loss in each epoch.
     n_iter_ : int
+
+    Examples
+    --------
+    >>> from autograd_lite.sklearn import MLPClassifier
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], ["even", "odd", "odd", "even"]
+    >>> MLPClassifier(learning_rate_init=0.05, random_state=0).fit(X, y).predict(X)
+    array(['even', 'odd', 'odd', 'even'], dtype='<U4')
     """
 
     def __init__(

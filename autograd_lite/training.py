@@ -36,10 +36,23 @@ Metric = Callable[[Any, Any], float]
 
 
 class History(dict[str, list[float]]):
-    """One list for each quantity, one entry for each epoch: ``history["val_loss"][-1]``."""
+    """What :func:`fit` returns: a list for each quantity, with an entry for each epoch.
+
+    Examples
+    --------
+    >>> history = ag.training.History(epoch=[1, 2], loss=[0.5, 0.3])
+    >>> history["loss"][-1]
+    0.3
+    """
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row for each epoch, the names in the first."""
+        """Write a table with one row for each epoch, and the names in the first.
+
+        Parameters
+        ----------
+        path : path
+            Of the CSV file, which is overwritten.
+        """
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self)
@@ -48,6 +61,13 @@ class History(dict[str, list[float]]):
 
 def accuracy(logits: Any, target: Any) -> float:
     """Return the share of rows whose largest logit is that of the label.
+
+    Parameters
+    ----------
+    logits : array_like or Tensor of shape (..., classes)
+        Or probabilities.
+    target : array_like of int of shape (...)
+        The labels.
 
     Examples
     --------
@@ -75,6 +95,25 @@ def evaluate(
         Such as :class:`ag.data.Batches`.
     metrics : dict of str to callable, optional
         ``metric(prediction, target)``, given arrays.
+
+    Returns
+    -------
+    dict of str to float
+        ``"loss"`` and each metric by its name.
+
+    Raises
+    ------
+    TypeError
+        If a batch is not a pair.
+
+    Examples
+    --------
+    >>> model = ag.nn.Linear(2, 3, rng=np.random.default_rng(0))
+    >>> x, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
+    >>> data = ag.data.Batches(x, labels, shuffle=False)
+    >>> scores = ag.evaluate(model, ag.cross_entropy, data, {"accuracy": ag.training.accuracy})
+    >>> list(scores)
+    ['loss', 'accuracy']
     """
     measures = {"loss": loss, **(metrics or {})}
     totals = dict.fromkeys(measures, 0.0)
@@ -163,6 +202,9 @@ def fit(
     FloatingPointError
         If the loss or a gradient is nan or infinite: the message names the step, and it is not
         taken.
+    TypeError, ValueError
+        If the arguments do not fit together, or the loss is no single number that depends on the
+        parameters.
 
     Notes
     -----
@@ -465,6 +507,16 @@ class _Display:
 
 def plot_history(history: Mapping[str, Sequence[float]]) -> Any:
     """Return a matplotlib figure of a history: losses on the left, all else on the right.
+
+    Parameters
+    ----------
+    history : dict of str to sequence of float
+        As :func:`fit` returns it; ``"epoch"`` is the abscissa, ``"lr"`` is left out.
+
+    Raises
+    ------
+    ImportError
+        Without matplotlib: the extra ``plot``.
 
     Examples
     --------

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+import autograd_lite as ag
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -45,6 +50,45 @@ def test_a_pages_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(text):
         if not link.startswith(("https:", "#")):
             assert (path.parent / link.partition("#")[0]).exists(), link
+
+
+def documented() -> dict[str, Any]:
+    """Return the functions and classes that the package or a page of docs/api/ names."""
+    found = {f"autograd_lite.{name}": value for name, value in vars(ag).items()}
+    for page in sorted((DOCS / "api").glob("*.md")):
+        for path in re.findall(r"^::: (\S+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            value = pkgutil.resolve_name(path)
+            found[path] = value
+            if inspect.ismodule(value):
+                own = {f"{path}.{name}": v for name, v in vars(value).items()}
+                found |= {n: v for n, v in own.items() if getattr(v, "__module__", "") == path}
+    public = {n: v for n, v in found.items() if not n.rpartition(".")[2].startswith("_")}
+    return {n: v for n, v in public.items() if inspect.isclass(v) or inspect.isroutine(v)}
+
+
+UNFINISHED = {
+    "autograd_lite.checks.Cell",
+    "autograd_lite.checks.ClosedFormReport",
+    "autograd_lite.explain",
+    "autograd_lite.graphs.compare.Comparison",
+    "autograd_lite.graphs.graph.Graph",
+    "autograd_lite.graphs.graph.explain",
+    "autograd_lite.log_softmax",
+    "autograd_lite.no_grad",
+    "autograd_lite.softmax.log_softmax",
+    "autograd_lite.softmax.unfused_cross_entropy",
+    "autograd_lite.tensor.no_grad",
+    "autograd_lite.unfused_cross_entropy",
+}
+
+
+@pytest.mark.parametrize("name", sorted(documented().keys() - UNFINISHED))
+def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> None:
+    value = documented()[name]
+    text = inspect.getdoc(value) or ""
+    assert re.search(r"^Examples\n-{8}$(?s:.*)^>>> ", text, re.MULTILINE), f"{name} has no example"
+    for parameter in inspect.signature(value).parameters:
+        assert re.search(rf"\b{parameter}\b", text), f"{name} does not mention {parameter}"
 
 
 def test_the_pages_are_all_in_the_menu() -> None:

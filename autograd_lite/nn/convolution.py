@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd_lite.nn import functions as F
-from autograd_lite.nn.layers import count, uniform_parameter
+from autograd_lite.nn.arguments import count, floats, uniform_parameter
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import primitive
 
@@ -89,7 +88,7 @@ def _images(
 
 
 def _four_axes(layer: str, x: Any, channels: int | None = None) -> Any:
-    x = F.floats(layer, x)
+    x = floats(layer, x)
     if x.ndim != 4 or channels not in (None, x.shape[1]):
         expected = f"(batch, {'channels' if channels is None else channels}, height, width)"
         raise ValueError(f"{layer}: expected input of shape {expected}, got {x.shape}")

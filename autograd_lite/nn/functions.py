@@ -13,29 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autograd_lite.nn.arguments import floats
 from autograd_lite.softmax import cross_entropy as cross_entropy
 from autograd_lite.softmax import log_softmax as log_softmax
 from autograd_lite.softmax import softmax as softmax
 from autograd_lite.tensor import Tensor, bare, primitive
 
 Reduction = Literal["mean", "sum", "none"]
-
-
-def floats(name: str, x: Any) -> Any:
-    """Return a tensor or array of real floating-point numbers; other numbers are converted.
-
-    Raises
-    ------
-    TypeError
-        If ``x`` holds anything but real numbers.
-    """
-    if not isinstance(x, Tensor):
-        x = np.asarray(x)
-    if x.dtype.kind == "f":
-        return x
-    if x.dtype.kind not in "iub":
-        raise TypeError(f"{name}: expected real numbers, got {x.dtype}")
-    return x.astype(float)
 
 
 # ---------------------------------------------------------------------------- activations

@@ -12,38 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autograd_lite.nn.arguments import generator
 from autograd_lite.tensor import Tensor, overwritable
 
 Generator = np.random.Generator
-
-
-def generator(name: str, rng: Any) -> Generator:
-    """Return ``rng`` if it is a Generator.
-
-    Parameters
-    ----------
-    name : str
-        Of who needs it, for the message.
-    rng : object
-        What was given.
-
-    Raises
-    ------
-    TypeError
-        If it is none, naming the remedy.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> ag.nn.init.generator("Dropout", rng) is rng
-    True
-    """
-    if not isinstance(rng, Generator):
-        raise TypeError(
-            f"{name}: rng must be a numpy.random.Generator, such as np.random.default_rng(0), "
-            f"not {rng!r}"
-        )
-    return rng
 
 
 def _fill(name: str, tensor: Any, values: Any) -> Tensor:

@@ -10,41 +10,13 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd_lite.nn import functions as F
-from autograd_lite.nn.init import generator
+from autograd_lite.nn.arguments import count, floats, generator, parameter, uniform_parameter
 from autograd_lite.nn.module import Module
-from autograd_lite.tensor import Tensor, bare, primitive
-
-
-def count(layer: str, **values: Any) -> None:
-    """Check that values are positive integers.
-
-    Raises
-    ------
-    ValueError
-        Naming the layer and the first that is not.
-    """
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{layer}: {name} must be a positive integer, got {value!r}")
-
-
-def parameter(layer: str, values: Any, dtype: DTypeLike) -> Tensor:
-    """Return a parameter of a floating-point dtype."""
-    if np.dtype(dtype).kind != "f":
-        raise TypeError(f"{layer}: dtype must be floating-point, got {np.dtype(dtype)}")
-    return Tensor(values, True, dtype=dtype)
-
-
-def uniform_parameter(
-    layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTypeLike
-) -> Tensor:
-    """Return a parameter drawn evenly within ``1 / sqrt(fan_in)`` of 0: PyTorch's default."""
-    bound = 1 / math.sqrt(fan_in)
-    return parameter(layer, generator(layer, rng).uniform(-bound, bound, shape), dtype)
+from autograd_lite.tensor import bare, primitive
 
 
 def _last_axis(layer: str, x: Any, n: int) -> Any:
-    x = F.floats(layer, x)
+    x = floats(layer, x)
     if x.ndim == 0 or x.shape[-1] != n:
         raise ValueError(f"{layer}: expected input of shape (..., {n}), got {x.shape}")
     return x
@@ -296,7 +268,7 @@ class LayerNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the shape of ``x``."""
-        x = F.floats("LayerNorm", x)
+        x = floats("LayerNorm", x)
         n = len(self.normalized_shape)
         if x.shape[-n:] != self.normalized_shape:
             raise ValueError(
@@ -371,7 +343,7 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the shape of ``x``: (batch, features) or (batch, features, length)."""
-        x = F.floats("BatchNorm1d", x)
+        x = floats("BatchNorm1d", x)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             raise ValueError(
                 f"BatchNorm1d: expected input of shape (batch, {self.num_features}) or "
@@ -440,7 +412,7 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the shape of ``x``."""
-        x = F.floats("Dropout", x)
+        x = floats("Dropout", x)
         if not self.training or self.p == 0:
             return x
         kept = self.rng.random(x.shape, np.float32) >= self.p

@@ -17,7 +17,18 @@ from autograd_lite.tensor import Tensor, bare, overwritable
 
 
 class Mismatch(NamedTuple):
-    """The names that :meth:`Module.load_state_dict` did not find or did not use."""
+    """The names that :meth:`Module.load_state_dict` did not find or did not use.
+
+    Attributes
+    ----------
+    missing, unexpected : list of str
+
+    Examples
+    --------
+    >>> layer = ag.nn.Linear(2, 1, rng=np.random.default_rng(0))
+    >>> layer.load_state_dict({"bias": np.zeros(1), "scale": 2.0}, strict=False)
+    Mismatch(missing=['weight'], unexpected=['scale'])
+    """
 
     missing: list[str]
     unexpected: list[str]
@@ -25,6 +36,11 @@ class Mismatch(NamedTuple):
 
 class Module:
     """A part of a model; subclasses set attributes in ``__init__`` and define ``forward``.
+
+    Attributes
+    ----------
+    training : bool
+        Whether it is being trained, which Dropout and BatchNorm read; see :meth:`train`.
 
     Examples
     --------
@@ -204,6 +220,11 @@ class Sequential(Module):
     ----------
     *modules : Module or callable
         Named ``0``, ``1``, ... in the state dictionary.
+
+    Raises
+    ------
+    TypeError
+        If one is not callable.
 
     Examples
     --------
