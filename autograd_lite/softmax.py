@@ -623,7 +623,8 @@ def _checked(
 ) -> tuple[Any, Any, _Options]:
     """Return the arguments of a loss, checked before anything is computed."""
     logits = _floats(name, logits, axis)
-    shape, dtype = logits.shape, logits.dtype
+    array = bare(logits)
+    shape, dtype = array.shape, array.dtype
     return logits, *_checked_target(
         name, shape, dtype, target, axis, weight, ignore_index, label_smoothing, reduction
     )

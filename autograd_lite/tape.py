@@ -607,9 +607,11 @@ def overwrite(leaf: Node) -> None:
 
 def _check_not_overwritten(nodes: Sequence[Node]) -> None:
     """Refuse nodes, oldest first, that read a leaf's array before it was last written to."""
-    oldest = next((node.birth for node in nodes if node.plan is not None), _latest_overwrite)
-    if oldest >= _latest_overwrite:
-        return
+    for node in nodes:
+        if node.plan is not None:
+            if node.birth >= _latest_overwrite:
+                return
+            break
     for node in nodes:
         plan = node.plan
         for argnum, parent in zip(plan.argnums if plan else (), node.parents):

@@ -575,10 +575,12 @@ def call(
                 tracked |= bit
                 if node.exposed:
                     exposed |= bit
-        elif isinstance(argument, (np.ndarray, tuple)):  # a tuple may be an index with arrays
+        elif isinstance(argument, np.ndarray):
             exposed |= bit
             if argument.__class__ is not np.ndarray:
                 ordinary(argument, primitive.name)
+        elif isinstance(argument, tuple):  # which may be an index with arrays
+            exposed |= bit
         elif argument.__class__ is list:  # which its owner may change later
             argument = np.asarray(argument) if primitive.broadcasts else list(argument)
         arguments.append(argument)
@@ -612,8 +614,10 @@ def call(
                 f"{primitive.name} computed with a tensor that is not one of its arguments itself; "
                 f"pass every tensor as an argument of its own, not in a list, dict or closure"
             )
-        if any(argument is ans for argument in arguments):
-            ans = ans.view()  # so that no two tensors hold one array object
+        for argument in arguments:
+            if argument is ans:
+                ans = ans.view()  # so that no two tensors hold one array object
+                break
     saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
     prints = _fingerprints(plan, exposed, saved) if exposed & plan.reads else None
     try:
