@@ -41,7 +41,7 @@ LIMITS = {
     "tensor": 700,
     "rules": 1_400,
     "transforms": 285,
-    "checks": 360,
+    "checks": 510,
     "softmax": 480,
     "softmax_kernels": 300,
     "graphs": 1_800,

@@ -216,6 +216,208 @@ def test_nested_argument_is_named_by_its_position() -> None:
     assert message.startswith("order 1, argument 1, cell")
 
 
+# ---------------------------------------------------------------------------- what is no use
+
+
+SEVENFOLD = ag.primitive(lambda g: g * 7)(lambda x: x * 1.0)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    "noise", [lambda rng: rng.random(3) > 0.5, lambda rng: rng.random(), lambda rng: rng.normal()]
+)
+def test_random_function_never_passes(noise: Any, order: int) -> None:
+    refused = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        with pytest.raises((AssertionError, ValueError)) as caught:
+            ag.check_grads(lambda x, rng=rng: SEVENFOLD(x) * noise(rng), np.ones(3), order=order)
+        refused += caught.type is ValueError
+    assert refused >= 40  # the others drew the same mask twice in a row
+
+
+def test_random_function_is_refused_by_name() -> None:
+    rng = np.random.default_rng(0)
+    with pytest.raises(
+        ValueError,
+        match=r"ag\.check_grads: output 1 of the function differs \(by 0\.\d+\) when it is called "
+        r"again with the same arguments; to draw random numbers, make the generator inside it from "
+        r"a fixed seed, or draw them once, outside",
+    ):
+        ag.check_grads(lambda x: (x, x * rng.random()), np.ones(2))
+    ag.check_grads(lambda x: x * (np.random.default_rng(0).random(2) > 0.5), np.ones(2))
+    calls: list[int] = []
+
+    def counts(x: Any) -> Any:
+        calls.append(1)
+        return x[: len(calls)]
+
+    with pytest.raises(ValueError, match=r"output 0 .* differs \(shapes \(1,\) and \(2,\)\)"):
+        ag.check_grads(counts, np.ones(9))
+
+
+def _scaled(function: Any, factor: Any) -> Any:
+    """Return a function of its own that has a factor for its derivative."""
+    return ag.primitive(lambda g: g * factor)(lambda x: function(x))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        np.floor,
+        np.sign,
+        lambda x: np.where(x > 0, 1.0, 0.0),
+        lambda x: np.where(x == 0, 5.0, x),
+        lambda x: np.where(x > 0, x + 1e-3, x),
+    ],
+)
+def test_jump_fails_and_is_named_or_called_rough(function: Any) -> None:
+    for factor in (0.0, 1.0, 5.0):
+        stepped = _scaled(function, factor)
+        message = _message(stepped, np.array([1.5, 0.0]), order=1)
+        assert re.match(
+            "order 1, argument 0, cell .*(but the function jumps there, or computes in a low "
+            "precision; check it elsewhere|too rough to check it to 1e-09; the function is not "
+            "smooth there, or computes in a low precision: check it elsewhere, or with a larger "
+            "rtol|a difference of)",
+            message,
+        )
+    right = _scaled(np.floor, 0.0)
+    assert "cell [1]: backpropagation gives 0, but the function jumps" in _message(
+        right, np.array([1.5, 0.0]), order=1
+    )
+    ag.check_grads(right, np.array([1.5, 0.3]))
+
+
+def test_gradient_that_jumps_fails_at_second_order() -> None:
+    assert _message(np.abs, np.array([1.0, 0.0])).startswith("order 2, argument 0, cell [1]: ")
+
+
+@pytest.mark.parametrize("function", [np.argmax, np.argsort, lambda x: np.sum(x > 0.5)])
+def test_integers_are_refused(function: Any) -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"ag\.check_grads: output 0 of the function is int64 and must be real and "
+        "floating-point, since integers jump and complex ones are not supported; leave it out",
+    ):
+        ag.check_grads(function, X[0])
+    with pytest.raises(TypeError, match="output 1 of the function is int64"):
+        ag.check_grads(lambda x: (x, function(x)), X[0])
+
+
+def test_derivative_below_the_rounding_of_the_function_does_not_pass() -> None:
+    message = _message(lambda x: 1e10 + SEVENFOLD(1e-8 * x), np.array([0.5]), order=1)
+    assert "which is too rough to check it to 1e-09" in message
+
+
+def test_low_precision_inside_fails_unless_the_tolerance_allows_it() -> None:
+    def single(x: Any) -> Any:
+        return x.astype(np.float32) ** 2
+
+    message = _message(single, np.array([1.2]), order=1)
+    assert re.search("in a low precision|a difference of", message)
+    ag.check_grads(single, np.array([1.2]), order=1, rtol=1e-3)
+    _message(lambda x: single(SEVENFOLD(x)), np.array([1.2]), order=1, rtol=1e-3)
+
+
+def test_constants_pass() -> None:
+    for constant in (lambda x: x / x, lambda x: np.sum(ag.softmax(x)), lambda x: x - x + 1):
+        ag.check_grads(constant, X[0])
+
+
+def test_steep_and_narrow_functions_pass() -> None:
+    ag.check_grads(lambda x: np.tanh(1e3 * x), np.array([1e-3, 0.5]))
+    ag.check_grads(lambda x: np.sin(1e4 * x), np.array([1e-3, 0.5]))
+    ag.check_grads(np.log, np.array([1e-6, 1e6]))
+    ag.check_grads(lambda x: np.abs(x - 1e-5), np.zeros(2))
+
+
+def test_arguments_that_have_no_derivative_are_refused() -> None:
+    for args, kinds in (((np.arange(3),), "int64"), ((), "none given"), ((1j,), "complex128")):
+        with pytest.raises(
+            TypeError,
+            match=re.escape(f"ag.check_grads: no argument is floating-point ({kinds}), so there is")
+            + r".*; pass floats, such as x\.astype\(float\)",
+        ):
+            ag.check_grads(np.sin, *args)
+
+
+def test_tensors_are_arguments_too() -> None:
+    x = ag.Tensor(X, requires_grad=True)
+    ag.check_grads(np.sin, x)
+    ag.check_grads(lambda p: p["x"] * 2, {"x": x})
+    _message(SEVENFOLD, x)
+    ag.check_grads(lambda y: y * x, X)  # a variable that the function closes over
+    assert x.grad is None
+
+
+def test_function_of_tensors_alone_is_refused() -> None:
+    for function, why in ((lambda x: x.data**2, "memoryview"), (lambda x: x.detach(), "detach")):
+        with pytest.raises(
+            TypeError,
+            match=f"ag.check_grads: the function works on tensors, but not on arrays .*{why}.*; "
+            "compute with the argument itself in place of its .data",
+        ):
+            ag.check_grads(function, X)
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'nonsense'"):
+        ag.check_grads(lambda x: x.nonsense, X)
+
+
+def test_forgotten_return_is_named() -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"ag\.check_grads: the function returned None; is its return statement missing\?",
+    ):
+        ag.check_grads(lambda x: None, X)
+
+
+# ---------------------------------------------------------------------------- many cells
+
+
+LARGE = np.random.default_rng(1).normal(size=(90, 70))
+
+
+def test_one_wrong_cell_of_many_is_found_and_named() -> None:
+    for factor in (1 + 1e-5, 3.0, np.nan):
+        factors = np.ones(LARGE.shape)
+        factors[77, 31] = factor
+        message = _message(_scaled(lambda x: 1.0 * x, factors), LARGE, order=1)
+        assert message.startswith("order 1, argument 0, cell [77, 31]: backpropagation gives")
+
+
+def test_one_wrong_cell_of_many_at_second_order() -> None:
+    def rule(g: Any, x: Any) -> Any:
+        detached = np.zeros(LARGE.shape)
+        detached[5, 66] = 1
+        if isinstance(x, ag.Tensor):
+            return g * 2 * (x * (1 - detached) + x.detach() * detached)
+        return g * 2 * x
+
+    square = _planted(rule)
+    ag.check_grads(square, LARGE, order=1)
+    assert _message(square, LARGE).startswith("order 2, argument 0, cell [5, 66]")
+
+
+def test_jump_in_one_cell_of_many_is_found() -> None:
+    x = np.abs(LARGE) + 0.1
+    x[3, 4] = 0
+    assert "cell [3, 4]" in _message(lambda x: np.where(x > 0, x + 1, x), x, order=1)
+
+
+def test_many_cells_take_few_evaluations() -> None:
+    calls = []
+
+    def f(x: Any) -> Any:
+        calls.append(1)
+        return np.sum(np.exp(x))
+
+    ag.check_grads(f, LARGE, order=1)
+    assert len(calls) < 1000
+    calls.clear()
+    ag.check_grads(f, LARGE[0], order=1)
+    assert len(calls) < 70 * 8 + 10
+
+
 # ---------------------------------------------------------------------------- closed forms
 
 
