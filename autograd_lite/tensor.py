@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
@@ -50,6 +50,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 Listener = Callable[[Node | None, Primitive, Sequence[Any], Any], None]
 _recording: ContextVar[bool | Listener] = ContextVar("autograd_lite_recording", default=True)
 SMALL = 1024  # bytes of a result up to which graphs can show it without having been asked before
+# What each no_grad entered here will put back: not in the object, which others may use as well.
+_before_no_grad: ContextVar[tuple[bool | Listener, ...]] = ContextVar(
+    "autograd_lite_before_no_grad", default=()
+)
 _storing_gradients = threading.Lock()
 _NO_KEYWORDS: dict[str, Any] = {}
 _new = object.__new__
@@ -950,13 +954,15 @@ class no_grad:
             raise TypeError(
                 "no_grad takes no arguments; write @ag.no_grad() to decorate a function"
             )
-        self._tokens: list[Token[bool | Listener]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(_recording.set(False))
+        _before_no_grad.set((*_before_no_grad.get(), _recording.get()))
+        _recording.set(False)
 
     def __exit__(self, *exception: object) -> None:
-        _recording.reset(self._tokens.pop())
+        *outer, before = _before_no_grad.get()
+        _before_no_grad.set(tuple(outer))
+        _recording.set(before)
 
     def __call__(self, function: F) -> F:
         """Return the function with nothing recorded while it runs."""
