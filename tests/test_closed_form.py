@@ -247,6 +247,27 @@ def test_the_reported_examples_are_not_right() -> None:
     assert verdicts(decayed, forgotten, np.ones(3))[2] in ("wrong", "unsure")
 
 
+def test_a_wrong_rule_in_a_cell_far_below_the_largest_is_seen() -> None:
+    @ag.primitive(lambda g, x: g * 3 * x)
+    def square(x: Any) -> Any:
+        return x * x
+
+    def f(x: Any) -> Any:
+        return 1e3 * x[0] ** 2 + 1e-6 * square(x[1])
+
+    claims = [lambda x, k=k: np.array([2e3 * x[0], k * 1e-6 * x[1]]) for k in (2, 3)]
+    for claim in claims:
+        assert verdicts(f, claim, np.array([1.0, 2.0])) == ["ok", "unsure"]
+
+
+def test_a_function_that_computes_in_a_lower_precision_is_unsure() -> None:
+    def single(x: Any) -> Any:
+        return np.sum(np.exp(x.astype(np.float32)))
+
+    x = np.array([0.7, -0.2], np.float32).astype(float)
+    assert verdicts(single, lambda x: np.exp(x.astype(np.float32)), x) == ["unsure", "unsure"]
+
+
 @pytest.mark.parametrize("ahead", [10.0, 20.0, 30.0, 45.0, 100.0, 700.0])
 def test_mistakes_in_a_confident_row_are_seen(ahead: float) -> None:
     z = np.array([[ahead, 0.0, 0.0], [1.0, 0.0, 0.0]])
