@@ -194,9 +194,11 @@ def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) ->
         uses = graph.uses[node.id]
         use = uses.index(edge) + 1
         key = f"n{node.id}u{use}"
-        again = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
+        said = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
+        if node.kind == "constant" and len(edge.argument) > 1:
+            said = edge.argument
         inside = bool(node.scope) and node.scope == box.scope
-        rows = _variable_rows(node, again, node.scope if inside else "")
+        rows = _variable_rows(node, said, node.scope if inside else "")
         _draw(frame if inside else picture, key, node.kind, label(rows), _tooltip(node))
         ends, turned = (key, box.key), {}
         if inside:
@@ -273,17 +275,20 @@ class Row(NamedTuple):
 Label = Callable[[Sequence[Row]], str]
 
 
-def _variable_rows(node: GraphNode, again: str = "", frame: str = "") -> list[Row]:
-    """Return the rows of a leaf or constant, its name without that of the frame it stands in."""
+def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row]:
+    """Return the rows of a leaf or constant, its name without that of the frame it stands in.
+
+    ``said`` is which use it is or, of a single number, which argument.
+    """
     label = node.label.removeprefix(f"{frame}.")
     about = f"{shape_text(node.shape)} {node.dtype}"
     value = Row("value", "not kept", node.value)
     if node.kind == "leaf":
-        uses = [Row("muted", again)] if again else []
+        uses = [Row("muted", said)] if said else []
         gradient = Row("grad", "not computed", node.gradient)
         return [Row("title", label), Row("muted", about), *uses, value, gradient]
     if node.shape == () and not node.name:
-        return [Row("title", label)]
+        return [Row("title", label)] + ([Row("muted", said)] if said else [])
     return [Row("title", label), Row("muted", f"constant {about}"), value]
 
 

@@ -154,10 +154,10 @@ function checks(graph, node) {
   const told = make("p", { id: "told" });
   const choice = make("select", { id: "check" }, ...node.checks.map((c, i) => make("option", { value: i }, name(c))));
   const tell = () => {
-    const c = node.checks[choice.value], there = node.grad.preview.data[c.place];
-    const apart = Math.abs(c.slope - there) > 0.01 * Math.abs(there) + 1e-7;
+    const c = node.checks[choice.value];
+    const apart = Math.abs(c.slope - c.gradient) > 0.01 * Math.abs(c.gradient) + 1e-7;
     told.textContent = `Moved up and down by ${short(c.step)}, it changes ${output.shape.length ? `the sum of g * ${output.label}` : output.label} `
-      + `by ${short(c.change)}: a slope of ${short(c.slope)}. The gradient there is ${short(there)}.${apart ? " Is there a kink nearby?" : ""}`;
+      + `by ${short(c.change)}: a slope of ${short(c.slope)}. The gradient there is ${short(c.gradient)}.${apart ? " Is there a kink nearby?" : ""}`;
   };
   choice.addEventListener("change", tell);
   tell();

@@ -20,11 +20,13 @@ from autograd_lite.graphs.model import (
     named_values,
 )
 from autograd_lite.graphs.replay import Difference, Replay
-from autograd_lite.graphs.summary import Summary, size_text
+from autograd_lite.graphs.summary import WHOLE, Summary, plain, size_text
 from autograd_lite.tape import Node
 from autograd_lite.tensor import Tensor
 
 VERSION = 1  # of the JSON
+NUMBERS = 100_000  # that the JSON shows of all values together, so that it stays within megabytes
+FEWEST = 64  # numbers of an array that are shown whole in any case
 
 
 class Graph:
@@ -145,12 +147,13 @@ class Graph:
             order, with node, upstream_norm, and for each contribution: to, arg, rule, norm, value,
             summed_axes, before, n_of_m.
         """
+        most = min(WHOLE, max(FEWEST, NUMBERS // len(self.nodes)))
         return {
             "version": VERSION,
             "caption": self.caption,
             "note": self.note,
             "output": self.output.id,
-            "nodes": [_node_json(node) for node in self.nodes],
+            "nodes": [_node_json(node, most) for node in self.nodes],
             "edges": [
                 {
                     "from": edge.source,
@@ -217,7 +220,7 @@ class Graph:
         return bundle
 
 
-def _node_json(node: GraphNode) -> dict[str, Any]:
+def _node_json(node: GraphNode, most: int) -> dict[str, Any]:
     insight = None
     if node.insight is not None:
         sentence, arrays = node.insight
@@ -232,8 +235,8 @@ def _node_json(node: GraphNode) -> dict[str, Any]:
         "shape": list(node.shape),
         "dtype": node.dtype,
         "bytes": node.nbytes,
-        "value": _summary_json(node.value),
-        "grad": _summary_json(node.gradient),
+        "value": _summary_json(node.value, most),
+        "grad": _summary_json(node.gradient, most),
         "src": None if node.origin is None else f"{node.origin[0]}:{node.origin[1]}",
         "rules": [{"arg": argument, "rule": rule} for argument, rule in node.rules],
         "options": node.options,
@@ -245,23 +248,21 @@ def _node_json(node: GraphNode) -> dict[str, Any]:
     }
 
 
-def _summary_json(summary: Summary | None) -> dict[str, Any] | None:
-    return None if summary is None else summary.to_json()
+def _summary_json(summary: Summary | None, most: int = WHOLE) -> dict[str, Any] | None:
+    return None if summary is None else summary.to_json(most)
 
 
 def _step_json(step: Step) -> dict[str, Any]:
     return {
         "node": step.node,
-        "upstream_norm": None
-        if step.upstream is None
-        else step.upstream.to_json()["stats"]["norm"],
+        "upstream_norm": None if step.upstream is None else plain(step.upstream.norm),
         "contrib": [
             {
                 "to": part.target,
                 "arg": part.argument,
                 "rule": part.rule,
-                "norm": None if part.value is None else part.value.to_json()["stats"]["norm"],
-                "value": None if part.value is None else part.value.to_json(most=64),
+                "norm": None if part.value is None else plain(part.value.norm),
+                "value": _summary_json(part.value, FEWEST),
                 "summed_axes": list(part.summed),
                 "before": list(part.before),
                 "n_of_m": [part.number, part.of],

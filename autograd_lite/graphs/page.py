@@ -80,13 +80,8 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
             contribution |= {"rule": rule, "where": "".join(where)}
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
-            {
-                "place": d.place,
-                "cell": list(d.cell),
-                "step": plain(d.step),
-                "change": plain(d.change),
-                "slope": plain(d.slope),
-            }
+            {"cell": list(d.cell), "slope": plain(d.slope)}
+            | {key: plain(getattr(d, key)) for key in ("gradient", "step", "change")}
             for d in found
         ]
     data["drawn"] = [_places(drawn) for drawn in pictures]

@@ -21,8 +21,8 @@ STEP = 6e-6  # the cube root of float64's precision, where both errors of a diff
 class Difference(NamedTuple):
     """The gradient of one entry by a central difference: the entry is moved up and down."""
 
-    place: int  # of the cell among those that the summary of the gradient shows
     cell: tuple[int, ...]
+    gradient: float
     step: float
     change: float  # of the output, from one end to the other
 
@@ -124,20 +124,19 @@ class Replay:
             if node not in self.values or not all(n in self.calls for n in later):
                 continue
             effort = 2 * sum(CALL + _size(self.values[n]) for n in later)
-            value, size = _wide(self.values[node]), np.abs(gradients[node].array).reshape(-1)
-            for place in np.argsort(-size, kind="stable")[:MOST].tolist():
+            value, gradient = _wide(self.values[node]), gradients[node].array.reshape(-1)
+            for place in np.argsort(-np.abs(gradient), kind="stable")[:MOST].tolist():
                 work -= effort
                 if work < 0:
                     return found
-                index = gradients[node].index(place)
-                step = STEP * max(1.0, abs(float(value[index])))
+                cell = gradients[node].index(place)
+                step = STEP * max(1.0, abs(float(value[cell])))
                 up, down = (
-                    np.sum(cotangent * self._output(node, value, index, by, later))
+                    np.sum(cotangent * self._output(node, value, cell, by, later))
                     for by in (step, -step)
                 )
-                found.setdefault(node, []).append(
-                    Difference(place, index, step, float(up) - float(down))
-                )
+                difference = Difference(cell, float(gradient[place]), step, float(up - down))
+                found.setdefault(node, []).append(difference)
         return found
 
     def _after(self, node: Node) -> list[Node]:
@@ -149,11 +148,11 @@ class Replay:
         return [other for other in self.nodes if other in moved and other is not node]
 
     def _output(
-        self, node: Node, value: Any, index: tuple[int, ...], by: float, later: Sequence[Node]
+        self, node: Node, value: Any, cell: tuple[int, ...], by: float, later: Sequence[Node]
     ) -> Any:
         """Return the output, an entry of a node's value moved."""
         value = np.array(value)
-        value[index] += by
+        value[cell] += by
         moved = {node: value}
         for other in later:
             moved[other] = again(other, with_parents(other, dict(self.calls[other]), moved))

@@ -93,7 +93,8 @@ class Summary:
         """
         array, whole = self.array, self.whole
         if array.size > most:
-            array, whole = array.reshape(-1, array.shape[-1])[:CORNER, :CORNER], False
+            side = min(CORNER, math.isqrt(most))
+            array, whole = array.reshape(-1, array.shape[-1])[:side, :side], False
         numbers = [plain(x) for x in array.reshape(-1).tolist()]
         keys = ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs")
         return {

@@ -159,6 +159,12 @@ def test_colours_have_a_dark_counterpart_and_enough_contrast() -> None:
         assert f'[fill="{fill}"]{{fill:{dark[fill]}}}' in drawing.DARK_RULES
 
 
+def test_a_single_number_says_which_argument_it_is() -> None:
+    dot = ag.graph(ag.cross_entropy(leaf([1.0, 2.0], "z") * 3.0, 1)).to_dot()
+    numbers = [line for line in dot.splitlines() if "class=constant" in line]
+    assert ["target" in line for line in numbers] == [False, True]  # x and y say nothing
+
+
 @needs_dot
 def test_a_modules_parameters_stand_beside_what_reads_them(tmp_path: Path) -> None:
     loss, model = deep(3)

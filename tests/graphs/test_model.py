@@ -428,6 +428,17 @@ def test_the_json_has_the_documented_schema() -> None:
     assert any("nan" in v for v in values)
 
 
+def test_the_json_of_a_large_graph_stays_small() -> None:
+    h = leaf(np.ones((32, 32)), "x")
+    with ag.recording():
+        for _ in range(250):
+            h = np.tanh(h) * 1.1
+    graph = ag.graph(np.sum(h), grads=True)
+    assert len(json.dumps(graph.to_json())) < 4e6
+    value = ag.graph(np.sum(leaf(np.ones((32, 32))))).to_json()["nodes"][0]["value"]
+    assert value["preview"]["whole"]
+
+
 # ---------------------------------------------------------------------------- arrays in few words
 
 
