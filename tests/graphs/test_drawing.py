@@ -263,6 +263,16 @@ def test_modules_fold_by_depth() -> None:
     assert titles[0] == ("0 … 20", 11)
 
 
+def test_a_graph_at_another_depth_leaves_the_first_as_it_is() -> None:
+    loss, model = deep(3)
+    graph = ag.graph(loss, names=model)
+    before = graph.to_dot()
+    folded = graph.to_depth(0)
+    assert folded.to_dot() == ag.graph(loss, names=model, depth=0).to_dot() != before
+    assert graph.to_dot() == before
+    assert folded.to_depth(None).to_dot() == before
+
+
 def test_nested_modules_keep_the_levels_asked_for() -> None:
     from autograd_lite.graphs.folding import units
 

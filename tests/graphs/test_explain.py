@@ -181,6 +181,21 @@ def test_functions_are_timed_in_turn_and_touch_no_gradient() -> None:
         ag.compare_graphs(quick, slow())
 
 
+def test_slow_functions_run_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autograd_lite.graphs import compare
+
+    monkeypatch.setattr(compare, "LONG_ENOUGH", 0)
+    x = leaf([1.0, 2.0], "x")
+    ran = []
+
+    def function() -> ag.Tensor:
+        ran.append(1)
+        return np.sum(x * x)
+
+    ag.compare_graphs(function, function)
+    assert len(ran) == 2 + 2 * compare.FEWEST
+
+
 def test_a_leaf_without_a_name_is_the_same_leaf() -> None:
     x = leaf([1.0, 2.0])
     comparison = ag.compare_graphs(np.sum(x * x), np.sum(x**2.0))

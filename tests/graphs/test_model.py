@@ -451,6 +451,12 @@ def test_a_summary_of_a_small_array_is_the_array() -> None:
     assert (summary.min, summary.max, summary.finite) == (0.0, 1.23456, False)
 
 
+def test_a_picture_tells_a_range_or_the_number_that_all_are() -> None:
+    assert Summary(np.arange(9.0)).lines() == ["0 … 8", "norm 14.28"]
+    assert Summary(np.full(9, 2.0)).lines() == ["all 2", "norm 6"]
+    assert Summary(np.append(np.full(9, 2.0), np.nan)).lines()[2] == "1 nan"
+
+
 def test_a_summary_of_a_large_array_is_bounded() -> None:
     array = np.arange(40_000.0).reshape(200, 200)
     summary = Summary(array)
