@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from typing import Any
 
-import hypothesis
-import numpy as np
-import pytest
+# Read when NumPy is loaded. Of small matrices, two threads spend the time on waiting for each
+# other, and many times the time on a busy computer.
+for _library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-import autograd_lite as ag
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import autograd_lite as ag  # noqa: E402
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from going through thousands of tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
