@@ -120,7 +120,7 @@ function figure(summary, what) {
     if (s.zeros) bad.push(`${s.zeros} zero`);
     if (s.nans) bad.push(`${s.nans} nan`);
     if (s.infs) bad.push(`${s.infs} inf`);
-    box.append(make("p", { class: "muted" }, `${short(s.min)} to ${short(s.max)}, mean ${short(s.mean)}, norm ${short(s.norm)}${bad.length ? ", " + bad.join(", ") : ""}`));
+    box.append(make("p", { class: "muted" }, `${short(s.min)} to ${short(s.max)}, mean ${short(s.mean)}, std ${short(s.std)}, norm ${short(s.norm)}${bad.length ? ", " + bad.join(", ") : ""}`));
   }
   return box;
 }

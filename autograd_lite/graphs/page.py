@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from autograd_lite.graphs import drawing, text
+from autograd_lite.graphs.folding import units
 from autograd_lite.graphs.model import incoming
 from autograd_lite.graphs.summary import plain
 
@@ -90,9 +91,17 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
 
 
 def _pictures(graph: Graph) -> list[Graph]:
-    """Return the graph opened and, where that is another picture, folded."""
-    folded = graph.to_depth(0) if graph.depth is None else graph
-    opened = graph.to_depth(None)
+    """Return the graph opened and, where that is another picture, folded.
+
+    If no depth was asked for, it is folded until it is a few boxes, not until it is one.
+    """
+    opened, folded = graph.to_depth(None), graph
+    if graph.depth is None:
+        levels = max(len(units(node.scope)) for node in graph.nodes)
+        for depth in range(max(levels, 1)):
+            folded = graph.to_depth(depth)
+            if sum(box.folded for box in folded.boxes) > 1:
+                break
     return [graph] if len(folded.boxes) == len(opened.boxes) else [opened, folded]
 
 

@@ -292,6 +292,11 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     page.open(ag.graph(loss, names={"model": model}, depth=0), "#0.2")
     assert page.find("#fold")[0].is_selected()
     assert page.js(titles) == ["model.0", "model.2", "np.sum"]
+    # As few boxes as tell something: not one for the whole model.
+    a, b = leaf(np.ones(3), "net.encoder.weight"), leaf(np.ones(3), "net.head.weight")
+    page.open(ag.graph(np.sum(np.tanh(a * 2.0) * b)))
+    page.find("#fold")[0].click()
+    assert page.js(titles) == ["net.encoder", "net.head", "np.sum"]
     page.open(ag.graph(neuron()))
     assert not page.find("#folding")[0].is_displayed()
 
