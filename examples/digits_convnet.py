@@ -1,6 +1,7 @@
 """Train a small convolutional network on handwritten digits, moved about by a pixel."""
 
 import argparse
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def main():
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.3, rng=rng),
+        nn.Dropout(0.5, rng=rng),
         nn.Linear(512, 10, rng=rng),
     )
     print(model)
@@ -57,7 +58,7 @@ def main():
     optimizer = ag.optim.AdamW(model.parameters())
     history = ag.fit(
         model,
-        ag.cross_entropy,
+        functools.partial(ag.cross_entropy, label_smoothing=0.1),
         data,
         optimizer,
         epochs=options.epochs,
