@@ -87,9 +87,10 @@ class Primitive:
         recorded: Callable[..., Any] | None,
         explained: Callable[..., Any] | None,
         domain: tuple[float, float] | None,
+        name: str | None,
     ) -> None:
         self.function = function
-        self.name = name_of(function)
+        self.name = name or name_of(function)
         self.broadcasts = broadcasts
         self.elementwise = isinstance(function, np.ufunc) and function.signature is None
         self.selects = selects
@@ -253,6 +254,7 @@ def derivative(
     recorded: Callable[..., Any] | None = None,
     explained: Callable[..., Any] | None = None,
     domain: tuple[float, float] | None = None,
+    name: str | None = None,
 ) -> None:
     """Enter the derivative of a function into the table.
 
@@ -282,6 +284,8 @@ def derivative(
         what graphs say of it: how its rule reads, and a dictionary of arrays to show.
     domain : (float, float), optional
         The interval from which tests draw arguments.
+    name : str, optional
+        What messages and graphs call it; for a part of another function, that which users call.
 
     Raises
     ------
@@ -305,6 +309,7 @@ def derivative(
         recorded=recorded,
         explained=explained,
         domain=domain,
+        name=name,
     )
 
 
@@ -344,7 +349,7 @@ def name_of(function: Callable[..., Any]) -> str:
     if short == "np":
         return ".".join(filter(None, (short, rest, name)))
     if short == "ag":
-        return f"ag.{name.lstrip('_')}"
+        return f"ag.{'nn.' * rest.startswith('nn.')}{name.lstrip('_')}"
     return name
 
 

@@ -173,7 +173,9 @@ _ERFC = (
 )  # fmt: skip
 
 
-@primitive(lambda g, x: g * (np.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))))
+@primitive(
+    lambda g, x: g * (np.exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))), name="ag.nn.gelu"
+)
 def _normal_cdf(x: Any) -> Any:
     """Return the standard normal distribution function, accurate also in its left tail."""
     z = np.minimum(np.abs(x) * math.sqrt(0.5), 40)  # beyond, erfc is 0
@@ -378,6 +380,7 @@ def kl_div(
 @primitive(
     lambda g, x, y, weight: g * ((1 - y) * _sigmoid(x) - weight * y * _sigmoid(-x)),
     lambda g, x, weight: g * (weight * _softplus(-x) - _softplus(x)),
+    name="ag.nn.binary_cross_entropy_with_logits",
 )
 def _logistic_loss(x: Any, y: Any, weight: Any) -> Any:
     """Return ``(1 - y) softplus(x) + weight y softplus(-x)``, whose terms are never negative."""

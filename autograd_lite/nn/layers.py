@@ -34,12 +34,12 @@ def _bias_cotangent(g: Any) -> Any:
     return g.reshape(-1, g.shape[-1]).sum(axis=0)
 
 
-@primitive(lambda g, weight: g @ weight, _weight_cotangent)
+@primitive(lambda g, weight: g @ weight, _weight_cotangent, name="ag.nn.Linear")
 def _linear(x: Any, weight: Any) -> Any:
     return x @ weight.T
 
 
-@primitive(lambda g, weight: g @ weight, _weight_cotangent, _bias_cotangent)
+@primitive(lambda g, weight: g @ weight, _weight_cotangent, _bias_cotangent, name="ag.nn.Linear")
 def _affine(x: Any, weight: Any, bias: Any) -> Any:
     out = x @ weight.T
     out += bias

@@ -447,7 +447,10 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 @primitive(
-    lambda g, like, ans, x, axis: _restored(g, like, axis) * quotient(x, _restored(ans, like, axis))
+    lambda g, like, ans, x, axis: (
+        _restored(g, like, axis) * quotient(x, _restored(ans, like, axis))
+    ),
+    name="np.linalg.norm",
 )
 def _euclidean(x: Any, axis: tuple[int, ...]) -> Any:
     """Return the square root of the sum of squares."""
@@ -460,7 +463,7 @@ def _p_norm_x(g: Any, like: Any, ans: Any, x: Any, p: Any, axis: Any) -> Any:
     return _restored(g, like, axis) * (np.sign(x) * share ** (p - 1))
 
 
-@primitive(_p_norm_x)
+@primitive(_p_norm_x, name="np.linalg.norm")
 def _p_norm(x: Any, p: float, axis: tuple[int, ...]) -> Any:
     """Return the p-norm of vectors."""
     return np.linalg.norm(x, p, axis[0])
