@@ -271,7 +271,7 @@ def test_a_file_that_two_replace_can_be_loaded(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("links", [True, False])
 def test_a_file_that_is_being_replaced_can_be_loaded_for_long(path, links):
-    loads, saves = loads_beside_savers(path, seconds=10, savers=3, links=links)
+    loads, saves = loads_beside_savers(path, seconds=4, savers=3, links=links)
     assert loads > 200
     assert sum(saves) > 200
 
