@@ -86,7 +86,17 @@ def softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
 def log_softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     """Return the logarithm of the softmax along an axis, accurate also where the softmax is near 1.
 
-    Parameters and result are those of :func:`softmax`.
+    Parameters
+    ----------
+    x : array_like or Tensor
+        Floating-point, at least one axis. An entry of -inf has the result -inf.
+    axis : int
+        The axis of the classes.
+
+    Returns
+    -------
+    array or Tensor
+        The shape and dtype of ``x``, nan where that of :func:`softmax` is.
 
     Examples
     --------
@@ -340,9 +350,14 @@ def unfused_cross_entropy(
 ) -> Any:
     """Return the softmax cross-entropy composed of exp, sum and log, for comparison.
 
-    The value of :func:`cross_entropy`, its parameters and errors, but one node for each operation
-    and the accuracy that honest NumPy code has: shifted by each row's maximum, a constant, so that
-    nothing overflows, then ``log(sum(exp(d))) - d_k``.
+    The value of :func:`cross_entropy`, but one node for each operation and the accuracy that honest
+    NumPy code has: shifted by each row's maximum, a constant, so that nothing overflows, then
+    ``log(sum(exp(d))) - d_k``.
+
+    Parameters
+    ----------
+    logits, target, axis, weight, ignore_index, label_smoothing, reduction
+        Those of :func:`cross_entropy`, which lists the errors raised too.
 
     Examples
     --------

@@ -938,7 +938,7 @@ class no_grad:
     """Record nothing: a context manager and a decorator.
 
     It holds for the current thread or asynchronous task alone, and ends also when an exception
-    leaves it.
+    leaves it. ``no_grad()`` takes nothing; a ``function`` decorated with it records nothing.
 
     Examples
     --------

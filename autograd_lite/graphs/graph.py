@@ -32,6 +32,11 @@ FEWEST = 64  # numbers of an array that are shown whole in any case
 class Graph:
     """The computation graph of a tensor; made by :func:`graph`.
 
+    Parameters
+    ----------
+    output, names, grads, depth, max_nodes, direction
+        Those of :func:`graph`.
+
     Attributes
     ----------
     nodes : list of GraphNode
@@ -42,6 +47,12 @@ class Graph:
         The steps of backpropagation, if gradients were asked for.
     note : str
         What is left out of the picture, and how to see it; may be empty.
+
+    Examples
+    --------
+    >>> x = ag.Tensor(2.0, requires_grad=True, name="x")
+    >>> [node.label for node in ag.graph(np.exp(x) * x).nodes]
+    ['x', 't1', 't2']
     """
 
     def __init__(
@@ -327,6 +338,13 @@ def graph(
 
 def explain(output: Tensor, *, names: Any = None) -> str:
     """Return backpropagation from a tensor as text, for reading along: see :meth:`Graph.explain`.
+
+    Parameters
+    ----------
+    output : Tensor
+        The result of recorded functions.
+    names : mapping or Module, optional
+        Names for tensors, as for :func:`graph`.
 
     Examples
     --------
