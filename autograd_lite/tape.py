@@ -143,7 +143,9 @@ class Primitive:
             if name not in self.index:
                 known = ", ".join(self.parameters)
                 raise TypeError(f"{self.name} has no argument {name}=; it takes {known}")
-            values[self.index[name]] = value
+            values[self.index[name]] = _own(value)
+        for i in range(len(self.rules), len(args) if self.variadic is None else 0):
+            values[i] = _own(values[i])
         for name in self.refused:
             i = self.index[name]
             if values[i] is not self.defaults[i]:
@@ -353,6 +355,11 @@ def name_of(function: Callable[..., Any]) -> str:
     return name
 
 
+def _own(value: Any) -> Any:
+    """Return a copy of a list or array, which its owner may change later."""
+    return value.copy() if isinstance(value, (list, np.ndarray)) else value
+
+
 def _signature(
     function: Callable[..., Any],
 ) -> tuple[tuple[str, ...], tuple[Any, ...], int | None]:
@@ -487,11 +494,9 @@ class Node:
         return size
 
 
-def leaf(
-    value: Any, name: str | None = None, *, exposed: bool = True, kind: type[Node] = Node
-) -> Node:
+def leaf(value: Any, name: str | None = None, *, exposed: bool = True) -> Node:
     """Return the node of a variable: no parents, and a place for its gradient."""
-    node = kind(None, (), (), None, value.shape, value.dtype, exposed)
+    node = Node(None, (), (), None, value.shape, value.dtype, exposed)
     node.value = value
     node.grad = None
     node.name = name
@@ -697,9 +702,10 @@ def pullback(
 
     Notes
     -----
-    No path leads to what a function that selects did not take, nor from where ``g`` is zero. A
-    cotangent of zero that a rule multiplies by nan or inf there is zero still: when the result
-    holds a nan and a selection took part, the walk is repeated with such products set to zero.
+    No path leads to what a function that selects did not take, nor from where an array ``g`` is
+    zero. A cotangent of zero that a rule multiplies by nan or inf there is zero still: when the
+    result holds a nan and a selection took part, the walk is repeated with such products set to
+    zero.
     """
     ends = frozenset(targets or ())
     nodes = reachable(root, ends)
@@ -716,7 +722,8 @@ def pullback(
         after = watcher.walk(None) if watcher else None
         found, selected = _walk(nodes, root, g, ends, wanted, see, after)
         if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
-            masked = _masked(nodes, root, g, ends, wanted)
+            start = np.ones(root.shape, root.dtype) if see else (g != 0).astype(root.dtype)
+            masked = _masked(nodes, root, start, ends, wanted)
             after = watcher.walk(masked) if watcher else masked
             found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     if watcher:
@@ -809,29 +816,47 @@ def _shown(node: Node, plan: Plan, see: Callable[[Any, Node], Any]) -> list[Any]
 
 
 def _masked(
-    nodes: Sequence[Node], root: Node, g: Any, ends: frozenset[Node], wanted: set[Node] | None
+    nodes: Sequence[Node], root: Node, start: Any, ends: frozenset[Node], wanted: set[Node] | None
 ) -> After:
-    """Return what sets the products of elementwise rules to zero where no path leads.
+    """Return what sets to zero the contributions, or parts of them, to which no path leads.
 
-    To find out where, a walk pulls back numbers that only a selection makes zero: elementwise rules
-    hand them on, and what others return is scattered, lest two paths cancel.
+    To find out where, marks are pulled back from ``start``, zero where there is no path. Only a
+    function that selects is told the values it saw. An elementwise one hands its mark on, and any
+    other rule is shown random numbers, so that it is its structure that makes a mark zero.
     """
-    reached: dict[Node, Any] = {}
+    marks: dict[Node, Any] = {root: start}
+    reached: dict[tuple[Node, int], Any] = {}
     rng = np.random.default_rng(0)
 
-    def scatter(node: Node, k: int, g: Any, d: Any) -> Any:
-        reached[node] = g
-        plan: Plan = node.plan  # type: ignore[assignment]
-        if plan.elementwise and not plan.selects:
-            return g
-        return d if isinstance(d, Outputs) else d * rng.uniform(1, 2, d.shape)
+    def random(value: Any) -> Any:
+        if isinstance(value, (tuple, list)):
+            return like_sequence(value, [random(item) for item in value])
+        if getattr(getattr(value, "dtype", None), "kind", "") != "f":
+            return value
+        return rng.uniform(1, 2, value.shape).astype(value.dtype)
 
-    start = np.where(g == 0, 0, rng.uniform(1, 2, root.shape)).astype(root.dtype)
-    _walk(nodes, root, start, ends, wanted, None, scatter)
+    for node in nodes:
+        mark, plan = marks.pop(node, None), node.plan
+        if mark is None or plan is None or node in ends:
+            continue
+        saved = node.saved if plan.selects else random(tuple(node.saved))
+        for k, ((rule, pick), parent) in enumerate(zip(plan.rules, node.parents)):
+            if wanted is not None and parent not in wanted:
+                continue
+            if plan.elementwise and not plan.selects:
+                d = sum(mark) if isinstance(mark, Outputs) else mark
+            elif plan.primitive.recorded is not None:
+                d = np.full(parent.shape, np.any(mark), parent.dtype)
+            else:
+                d = rule(mark, *(saved if pick is None else pick(saved)))
+            if not isinstance(d, Outputs):
+                d = reached[node, k] = np.abs(d)
+            d = fitted(d, parent, plan.primitive)
+            marks[parent] = marks[parent] + d if parent in marks else d
 
     def masked(node: Node, k: int, g: Any, d: Any) -> Any:
-        elementwise = node.plan is not None and node.plan.elementwise
-        return np.where(reached[node] == 0, 0, d) if elementwise else d
+        mark = reached.get((node, k))
+        return d if mark is None or mark.all() else np.where(mark == 0, 0, d)
 
     return masked
 

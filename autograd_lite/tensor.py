@@ -170,7 +170,7 @@ class Tensor:
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        new = np.asarray(values, dtype=self.dtype)
+        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -618,6 +618,7 @@ def call(
                 f"{primitive.name} computed with a tensor that is not one of its arguments itself; "
                 f"pass every tensor as an argument of its own, not in a list, dict or closure"
             )
+        ordinary(ans, primitive.name)
         for argument in arguments:
             if argument is ans:
                 ans = ans.view()  # so that no two tensors hold one array object
@@ -869,7 +870,7 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
         return np.ones(output.shape, output.dtype) if output.shape else output.dtype.type(1)
-    g = gradient if isinstance(gradient, Tensor) else np.asarray(gradient)
+    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
     if g.shape != output.shape:

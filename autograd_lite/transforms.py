@@ -35,12 +35,6 @@ Tree = Any  # an array, float or tensor, or a nested dict, list or tuple of them
 Function = Callable[..., Any]
 
 
-class Argument(Node):
-    """The leaf of an argument that a transform differentiates."""
-
-    __slots__ = ()
-
-
 @primitive(lambda g: g)
 def _alias(x: Any) -> Any:
     """Return the argument as a node of its own, so that it is not its other uses."""
@@ -101,12 +95,15 @@ class _Trace:
         for output in self.outputs:
             _check_output(caller, output)
         # Whether this is itself part of a computation that is differentiated: by a transform around
-        # it, or by backward to variables that it closes over.
-        self.lifted = any(node_of(item) is not None for item in self.originals) or any(
-            node.plan is None and node.birth < start and (recorded or isinstance(node, Argument))
-            for output in self.outputs
-            if (root := node_of(output)) is not None
-            for node in reachable(root, self.targets)
+        # it, or by backward to variables that are passed in or that it closes over.
+        self.lifted = recorded and (
+            any(node_of(item) is not None for item in self.originals)
+            or any(
+                node.plan is None and node.birth < start
+                for output in self.outputs
+                if (root := node_of(output)) is not None
+                for node in reachable(root, self.targets)
+            )
         )
 
     @property
@@ -122,12 +119,17 @@ class _Trace:
     @property
     def value(self) -> Tree:
         """What the function returned."""
-        keep = self.keeps_tensors
-        return self.rebuild_value([v if keep else _plain(v) for v in self.outputs])
+        return self.rebuild_value([self._shown(v) for v in self.outputs])
+
+    def _shown(self, output: Any) -> Any:
+        """Return an output, without the graph recorded here unless others go on with it."""
+        if self.lifted or not isinstance(output, Tensor):
+            return output
+        return output.detach() if self.keeps_tensors else output.data
 
     def pull(self, cotangents: Sequence[Any], *, lifted: bool = False) -> list[Tree]:
         """Return the cotangent of each chosen argument, given one (or None) for each output."""
-        lifted = lifted or self.lifted or any(node_of(g) is not None for g in cotangents)
+        lifted = lifted or self.lifted or _any_recorded(cotangents)
         totals: dict[Node, Any] = {}
         with recording_on():
             for output, g in zip(self.outputs, cotangents):
@@ -172,7 +174,11 @@ def _aliased(value: Any) -> Any:
     data = (
         value._values if isinstance(value, Tensor) else np.asarray(ordinary(value, "an argument"))
     )
-    return wrap(data, leaf(data, kind=Argument))
+    return wrap(data, leaf(data))
+
+
+def _any_recorded(vectors: Sequence[Any]) -> bool:
+    return is_recording() and any(node_of(v) is not None for v in vectors)
 
 
 def _plain(value: Any) -> Any:
@@ -417,9 +423,9 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     >>> ag.jvp(np.exp, (np.array([0.0, 1.0]),), (np.array([1.0, 2.0]),))
     (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
     """
-    trace = _Trace("ag.jvp", f, primals, range(len(primals)), {})
     directions = _matched("ag.jvp", "tangents", tangents, primals)
-    lifted = trace.lifted or any(node_of(t) is not None for t in directions)
+    trace = _Trace("ag.jvp", f, primals, range(len(primals)), {})
+    lifted = trace.lifted or _any_recorded(directions)
     # Any cotangents will do, but for exact zeros, which would count as no path.
     dummies = [
         _aliased(np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape)) for v in trace.outputs
@@ -543,6 +549,8 @@ def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tre
 
 def _matched(caller: str, what: str, given: Tree, like: Tree) -> list[Any]:
     """Return the leaves of a tree of vectors that has the structure and shapes of another."""
+    if not isinstance(given, (tuple, list)) or not isinstance(like, (tuple, list)):
+        raise TypeError(f"{caller}: pass the arguments, and the {what}, as tuples: (x,) for one")
     vectors, _ = flatten(list(given))
     shapes = [np.shape(_plain(vector)) for vector in vectors]
     wanted = [np.shape(_plain(model)) for model in flatten(list(like))[0]]

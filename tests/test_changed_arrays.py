@@ -403,3 +403,18 @@ def test_shape_changed_in_place() -> None:
         a.shape = (3, 1)
     with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
         loss.backward()
+
+
+def test_axes_that_were_an_array_or_list_may_change() -> None:
+    w = np.random.default_rng(0).normal(size=(2, 2, 2))
+    for axes in (np.array([1, 2, 0]), [1, 2, 0]):
+        for transpose in (
+            lambda t, axes: np.transpose(t, axes),
+            lambda t, axes: np.transpose(t, axes=axes),
+        ):
+            t = ag.Tensor(np.zeros((2, 2, 2)), requires_grad=True)
+            own = axes.copy()
+            loss = np.sum(transpose(t, own) * w)
+            own[:] = [0, 1, 2]
+            loss.backward()
+            np.testing.assert_array_equal(t.grad, w.transpose(2, 0, 1))

@@ -623,6 +623,16 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         TypeError,
         "an argument: the mask of a masked array would be lost",
     ),
+    "masked gradient": (
+        lambda t, u: (t * u).backward(np.ma.masked_array([1.0, 1.0, 1.0], [0, 1, 0])),
+        TypeError,
+        "Tensor.backward: the mask of a masked array would be lost",
+    ),
+    "masked new data": (
+        lambda t, u: setattr(t, "data", np.ma.masked_array([1.0, 1.0, 1.0], [0, 1, 0])),
+        TypeError,
+        "Tensor.data: the mask of a masked array would be lost",
+    ),
     "matrix": (
         lambda t, u: np.empty((1, 3)).view(np.matrix) * t,
         TypeError,

@@ -170,6 +170,32 @@ def test_transform_of_arrays_keeps_the_path_to_closed_over_leaves(name: str) -> 
     np.testing.assert_allclose(w.grad, same.grad, rtol=1e-13)
 
 
+TRANSFORMS: dict[str, Any] = {
+    "grad": lambda x: ag.grad(np.square)(x),
+    "value_and_grad": lambda x: ag.value_and_grad(np.square)(x)[0] + ag.grad(np.square)(x) - x * x,
+    "vjp": lambda x: ag.vjp(np.square, x)[1](x)[0] / x,
+    "jvp": lambda x: ag.jvp(np.square, (x,), (x,))[1] / x,
+    "jacobian": lambda x: ag.jacobian(np.square)(x),
+    "hvp": lambda x: ag.hvp(lambda y: y**3 / 3, (x,), (1.0,))[0],
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_under_no_grad_nothing_is_differentiated_further(name: str) -> None:
+    def f(x: Any) -> Any:
+        with ag.no_grad():
+            twice = TRANSFORMS[name](x)
+        return x * twice
+
+    assert ag.grad(f)(3.0) == pytest.approx(6.0)
+    w = ag.Tensor(3.0, requires_grad=True)
+    f(w).backward()
+    assert w.grad == pytest.approx(6.0)
+    with ag.no_grad():
+        assert not ag.grad(np.square)(w).requires_grad
+        assert not ag.value_and_grad(np.square)(w)[0].requires_grad
+
+
 def test_argnum_is_any_integer() -> None:
     assert ag.grad(lambda a, b: a * b, np.int64(1))(2.0, 3.0) == 2.0
     assert ag.grad(lambda a, b: a * b, [-1, 0])(2.0, 3.0) == (2.0, 3.0)
@@ -495,6 +521,11 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: ag.jvp(np.multiply, (X, X), (X,)),
         ValueError,
         "ag.jvp: the tangents have shapes [(3,)], the arguments [(3,), (3,)]",
+    ),
+    "primal that is no tuple": (
+        lambda: ag.jvp(np.exp, X, X),
+        TypeError,
+        "ag.jvp: pass the arguments, and the tangents, as tuples: (x,) for one",
     ),
     "vector of a wrong shape": (
         lambda: ag.hvp(np.sum, (X,), (1.0,)),

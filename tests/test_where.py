@@ -46,6 +46,28 @@ SAFE: dict[str, tuple[Callable[[Any], Any], list[float]]] = {
         lambda x: np.where(x > 0, np.eye(3) @ np.where(x > 0, np.sqrt(x), 0.0), 0.0),
         [0, 0, 0.5 / np.sqrt(2)],
     ),
+    "maximum inside": (lambda x: np.sqrt(np.maximum(x, 0)), [0, np.inf / 2, 0.5 / np.sqrt(2)]),
+    "clip inside": (
+        lambda x: np.sqrt(np.clip(x, -0.5, 9) + 0.5),
+        [0, 0.5 / np.sqrt(0.5), 0.5 / np.sqrt(2.5)],
+    ),
+    "relu inside": (lambda x: np.sqrt(ag.nn.relu(x - 1)), [0, 0, 0.5]),
+    "two results": (
+        lambda x: np.where(x > 0, np.modf(np.sqrt(x))[0], 0.0),
+        [0, 0, 0.5 / np.sqrt(2)],
+    ),
+    "norm of rows": (
+        lambda x: np.linalg.norm(np.log(x)[:, None] + np.zeros(2), axis=1)[x > 0],
+        [0, 0, np.sqrt(2) / 2],
+    ),
+    "prod of rows": (
+        lambda x: np.prod(np.log(x)[:, None] + np.zeros(2), axis=1)[x > 0],
+        [0, 0, np.log(2)],
+    ),
+    "matrix product, rows taken": (
+        lambda x: (np.log(x)[:, None] @ np.array([[1.0, -1.0]]))[x > 0, 0],
+        [0, 0, 0.5],
+    ),
     "broadcast": (
         lambda x: np.where(x > 0, np.broadcast_to(np.log(x), (2, 3)), 0.0) / 2,
         [0, 0, 0.5],
@@ -134,7 +156,23 @@ TAKEN = {  # 0 * inf on a path that is taken, beside a selection that has nothin
     "slice": lambda x: (np.sqrt(x) ** 2)[:1],
     "sort": lambda x: np.sort(np.sqrt(x) ** 2),
     "clip": lambda x: np.clip(np.sqrt(x) ** 2, -1, 9),
+    # where the zero is that of a value, not of a choice
+    "dot": lambda x: np.dot(np.sqrt(x), np.sqrt(x))[None],
+    "matmul": lambda x: (np.sqrt(x)[None] @ np.sqrt(x)[:, None])[:1],
+    "einsum": lambda x: np.einsum("i,i->i", np.sqrt(x), np.sqrt(x))[:1],
+    "prod": lambda x: np.prod(np.sqrt(x)[:, None] + np.zeros(2), axis=1)[:1],
+    "norm": lambda x: np.linalg.norm(np.sqrt(x)[:, None], axis=1)[:1] ** 2,
+    "var": lambda x: np.var(np.sqrt(x)[:, None] * np.array([1.0, -1.0]), axis=1)[:1],
+    "sinc": lambda x: np.sinc(np.sqrt(x))[:1],
+    "softmax": lambda x: ag.softmax(np.log(x)[None])[0],
+    "cross_entropy": lambda x: ag.cross_entropy(np.log(x)[None], [1]),
+    "a rule of one's own": lambda x: _squared(np.sqrt(x))[:1],
 }
+
+
+@ag.primitive(lambda g, x: g * 2 * x)
+def _squared(x: Any) -> Any:
+    return x * x
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
@@ -161,6 +199,14 @@ def test_no_path_leads_from_a_cotangent_of_zero() -> None:
     with np.errstate(all="ignore"):
         jacobian = ag.jacobian(np.sqrt)(np.array([0.0, 4.0]))
     np.testing.assert_array_equal(jacobian, [[np.inf, 0], [0, 0.25]])
+
+
+def test_a_cotangent_of_zero_that_is_a_variable_is_a_path() -> None:
+    def pulled(g: Any) -> Any:
+        return np.sum(ag.vjp(np.sqrt, np.array([0.0, 4.0]))[1](g)[0])
+
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(ag.grad(pulled)(np.array([0.0, 1.0])), [np.inf, 0.25])
 
 
 def test_nan_from_an_operand_stays() -> None:

@@ -25,7 +25,7 @@ Reduction = Literal["mean", "sum", "none"]
 # ---------------------------------------------------------------------------- activations
 
 
-@primitive(lambda g, ans: g * (ans > 0))
+@primitive(lambda g, ans: np.where(ans <= 0, 0, g), selects=True)
 def _relu(x: Any) -> Any:
     return np.maximum(x, 0)
 

@@ -51,7 +51,8 @@ def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
 
 def _share(g: Any, wins: Any, ties: Any) -> Any:
     """Return the cotangent of the argument that wins, half of it where two tie, else 0."""
-    return np.where(ties, g / 2, g * wins) if ties.any() else g * wins
+    d = np.where(wins, g, 0)
+    return np.where(ties, g / 2, d) if ties.any() else d
 
 
 def _lead(x: Any, y: Any) -> Any:
