@@ -75,6 +75,15 @@ def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> Non
         assert re.search(rf"\b{parameter}\b", text), f"{name} does not mention {parameter}"
 
 
+def test_pictures_do_not_say_where_they_were_made() -> None:
+    pictures = [*DOCS.rglob("*.svg"), *DOCS.rglob("*.json")]
+    assert pictures
+    for path in pictures:
+        text = path.read_text(encoding="utf-8")
+        assert "&#10;/" not in text, path.name  # a line of a tip that is an absolute path
+        assert str(ROOT) not in text, path.name
+
+
 def test_the_pages_are_all_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in PAGES:

@@ -385,8 +385,8 @@ def _tooltip(node: GraphNode) -> str:
     lines += [f"rule for {argument}: {text}" for argument, text in node.rules]
     if node.kept:
         lines.append(f"kept for backward: {', '.join(node.kept)}")
-    if node.origin:
-        lines.append(f"{node.origin[0]}, line {node.origin[1]}")
+    if node.place:
+        lines.append(node.place)
     return "\n".join(lines)
 
 

@@ -248,7 +248,7 @@ def _node_json(node: GraphNode, most: int) -> dict[str, Any]:
         "bytes": node.nbytes,
         "value": _summary_json(node.value, most),
         "grad": _summary_json(node.gradient, most),
-        "src": None if node.origin is None else f"{node.origin[0]}:{node.origin[1]}",
+        "src": node.place,
         "rules": [{"arg": argument, "rule": rule} for argument, rule in node.rules],
         "options": node.options,
         "kept": node.kept,

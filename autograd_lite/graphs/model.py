@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,18 @@ class GraphNode:
     insight: tuple[str, dict[str, Summary]] | None = None
     born: str = ""
     origin: tuple[str, int] | None = None
+
+    @property
+    def place(self) -> str | None:
+        """The user's file and line: the path from the current folder, or the name alone.
+
+        So that what is saved says nothing of where it was made.
+        """
+        if self.origin is None:
+            return None
+        path, here = Path(self.origin[0]), Path.cwd()
+        shown = path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+        return f"{shown}:{self.origin[1]}"
 
     @property
     def is_operation(self) -> bool:
