@@ -680,7 +680,7 @@ def _checked_target(
             raise ValueError(
                 f"{name}: ignore_index needs class labels; give ignored rows of soft targets zeros"
             )
-        target = _soft_targets(name, target, shape, dtype)
+        target = _soft_targets(name, target, shape, dtype, axis)
         if label_smoothing:
             target = (1 - label_smoothing) * target + label_smoothing / classes
         if weight is not None:
@@ -739,11 +739,12 @@ def _class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Any:
     return weight
 
 
-def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, axis: int) -> Any:
     """Return soft targets in the logits' dtype, checked to be numbers, to fit and to be finite."""
     if target.shape != shape:
         raise ValueError(
-            f"{name}: soft targets must have the logits' shape {shape}, not {target.shape}"
+            f"{name}: soft targets must have the logits' shape {shape}, not {target.shape}; "
+            f"class labels have the shape {shape[:axis] + shape[axis + 1 :]}"
         )
     if target.dtype.kind not in "fiu":
         raise TypeError(f"{name}: soft targets must be numbers, not {target.dtype}")

@@ -767,14 +767,10 @@ def _walk(
             if after is not None:
                 d = after(node, k, g, d)
             try:
-                fits = d.shape == parent.shape and d.dtype is parent.dtype
+                if d.shape != parent.shape or d.dtype is not parent.dtype:
+                    d = fitted(d, parent, plan.primitive)
             except AttributeError:
-                raise TypeError(
-                    f"the derivative rule of {plan.primitive.name} returned "
-                    f"{type(d).__name__}, not an array"
-                ) from None
-            if not fits:
-                d = fitted(d, parent, plan.primitive)
+                raise _no_array(d, plan.primitive) from None
             total = cotangents.get(parent)
             if total is None:
                 cotangents[parent] = d
@@ -859,6 +855,11 @@ def _masked(
         return d if mark is None or mark.all() else np.where(mark == 0, 0, d)
 
     return masked
+
+
+def _no_array(d: Any, primitive: Primitive) -> TypeError:
+    name = type(d).__name__
+    return TypeError(f"the derivative rule of {primitive.name} returned {name}, not an array")
 
 
 def fitted(d: Any, like: Node, primitive: Primitive) -> Any:
