@@ -265,7 +265,10 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
     low = np.floor(q * last).astype(int)
     weight = q * last - low
     weight = float(weight) if one else weight  # a single q leaves float32 as it is, as in NumPy
-    ans = x[..., low] * (1 - weight) + x[..., np.minimum(low + 1, last)] * weight
+    ans = x[..., low]
+    if np.any(weight):  # elsewhere, an infinite neighbour must not make a nan
+        between = ans * (1 - weight) + x[..., np.minimum(low + 1, last)] * weight
+        ans = np.where(np.equal(weight, 0), ans, between)
     highest = x[..., -1].reshape(x.shape[:-1] + (1,) * q.ndim)
     ans = np.where(np.isnan(highest), highest, ans)  # sorting puts nan last
     if q.ndim:  # its axes come first

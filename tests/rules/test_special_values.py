@@ -26,6 +26,7 @@ CONVENTIONS: dict[str, tuple[Callable[..., Any], list[Any], list[Any]]] = {
     "minimum": (np.minimum, [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]], [[1, 0.5, 0], [0, 0.5, 1]]),
     "maximum of one tensor twice": (lambda x: np.maximum(x, x), [2.0], [1]),
     "maximum(x, 0)": (lambda x: np.maximum(x, 0), [[-1.0, 0.0, 1.0]], [[0, 0.5, 1]]),
+    "median beside infinities": (np.median, [[0.0, -inf, inf]], [[1, 0, 0]]),
     "max of nan": (np.max, [[3.0, nan, nan]], [[0, 0.5, 0.5]]),
     "min of nan": (np.min, [[3.0, nan]], [[0, 1]]),
     "maximum with nan": (np.maximum, [[nan, 1.0], [1.0, nan]], [[1, 1], [1, 1]]),
