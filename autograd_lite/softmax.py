@@ -674,15 +674,23 @@ def _checked_target(
         weight = _class_weights(name, weight, classes, dtype)
     if not isinstance(target, (np.ndarray, Tensor)):
         target = np.asarray(target)
+    if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
             raise ValueError(
                 f"{name}: ignore_index needs class labels; give ignored rows of soft targets zeros"
             )
+        if classes == 1 and target.dtype.kind in "iu":
+            raise ValueError(
+                f"{name}: the logits have one class, whose loss is always 0; for labels 0 and 1 "
+                f"use ag.nn.binary_cross_entropy_with_logits"
+            )
         target = _soft_targets(name, target, shape, dtype, axis)
-        if label_smoothing:
-            target = (1 - label_smoothing) * target + label_smoothing / classes
+        if label_smoothing:  # not of a row of zeros, which is ignored
+            counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
+            target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
             target = target * np.expand_dims(weight, [i for i in range(len(shape)) if i != axis])
         if reduction == "mean":

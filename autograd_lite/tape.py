@@ -593,17 +593,24 @@ def is_frozen(array: Any) -> bool:
     return array is None
 
 
-def _check_unchanged(node: Node) -> None:
-    plan: Plan = node.plan  # type: ignore[assignment]
-    for array, shape, before, place in node.prints:
+def changed_argument(node: Node) -> tuple[Any, int] | None:
+    """Return an array that a rule reads and that changed since the call, and its argument."""
+    for array, shape, before, place in node.prints or ():
         same = is_frozen(array) if before is None else fingerprint(array) == before
         if not same or array.shape != shape:
-            name = plan.primitive.name
-            raise RuntimeError(
-                f"{name}: its argument {plan.primitive.parameters[place]}, an array of shape "
-                f"{array.shape}, was changed between the call and the computation of the gradient, "
-                f"which would be wrong; compute the gradient first, or pass {name} a copy"
-            )
+            return array, place
+    return None
+
+
+def _check_unchanged(node: Node) -> None:
+    if changed := changed_argument(node):
+        array, place = changed
+        primitive = node.plan.primitive  # type: ignore[union-attr]
+        raise RuntimeError(
+            f"{primitive.name}: its argument {primitive.parameters[place]}, an array of shape "
+            f"{array.shape}, was changed between the call and the computation of the gradient, "
+            f"which would be wrong; compute the gradient first, or pass {primitive.name} a copy"
+        )
 
 
 _latest_overwrite = -1

@@ -460,6 +460,23 @@ def test_a_label_out_of_range_is_found_in_any_number_of_dimensions() -> None:
         ag.cross_entropy(np.zeros((2, 4, 3)), labels, axis=1)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_row_of_zeros_is_inert_under_smoothing_too(loss: Any) -> None:
+    z, y = np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[0.0, 0.0], [1.0, 0.0]])
+    slope = ag.grad(lambda z: loss(z, y, label_smoothing=0.1, reduction="sum"))(z)
+    alone = ag.grad(lambda z: loss(z, y[1:], label_smoothing=0.1, reduction="sum"))(z[1:])
+    np.testing.assert_allclose(slope, [[0, 0], *alone], rtol=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_would_be_ignored_silently_is_refused(loss: Any) -> None:
+    for index in ([0, 1], 1.5, "a"):
+        with pytest.raises(TypeError, match="cross_entropy: ignore_index must be an integer, not"):
+            loss(Z, [0, 1, 2], ignore_index=index)
+    with pytest.raises(ValueError, match=r"have one class, .*nn\.binary_cross_entropy_with_logits"):
+        loss(np.zeros((3, 1)), np.array([[0], [1], [1]]))
+
+
 def test_class_weights_that_require_a_gradient_are_refused() -> None:
     weight = ag.Tensor(np.ones(4), requires_grad=True)
     with pytest.raises(TypeError, match=r"no derivative in weight or label_s.* weight\.detach\(\)"):

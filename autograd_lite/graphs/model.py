@@ -239,8 +239,11 @@ class Builder:
     def _replay(self, values: dict[Node, Any]) -> None:
         """Compute the small elementwise results again that nothing kept.
 
-        Not if any such result that is known comes out differently: then an array has changed since.
+        Not if an array has changed since: one that a rule reads, or one that a known result of this
+        kind shows by coming out differently.
         """
+        if any(map(tape.changed_argument, self.tape)):
+            return
         found: dict[Node, Any] = {}
         everything = dict(values)
         for node in self.tape:

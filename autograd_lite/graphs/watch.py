@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from autograd_lite.graphs.summary import number
 from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
 from autograd_lite.tensor import bare, listening
 
-_NOT_THE_USERS = (str(Path(__file__).parents[1]), str(Path(np.__file__).parent))
+_NOT_THE_USERS = tuple(f"{Path(f).parent}{os.sep}" for f in (Path(__file__).parent, np.__file__))
 
 
 def _caller() -> tuple[str, int]:

@@ -503,3 +503,11 @@ def test_numbers_shapes_and_sizes_as_text() -> None:
         "5.0 MiB",
         "3.0 GiB",
     ]
+
+
+def test_values_are_not_computed_again_from_an_array_that_has_changed() -> None:
+    x = np.array([1.0, 2.0])
+    total = np.sum(leaf([3.0, 4.0]) * x)
+    assert by_name(ag.graph(total), "t1").value.array.tolist() == [3, 8]
+    x[:] = 50
+    assert by_name(ag.graph(total), "t1").value is None
