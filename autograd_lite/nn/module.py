@@ -1,8 +1,8 @@
 """Modules: objects that hold parameters and other modules, and are called like functions.
 
 The attributes of a module register themselves: a leaf tensor is a parameter, a NumPy array a buffer
-(saved, not trained), a module a sub-module; lists, tuples and dictionaries of these are looked
-into. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of PyTorch.
+(saved, not trained), a module a sub-module; lists, tuples and dictionaries are looked into, at any
+depth. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of PyTorch.
 """
 
 from __future__ import annotations
@@ -174,12 +174,17 @@ class Module:
 def _attributes(module: Module) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a module, and the items of those that are collections."""
     for name, value in vars(module).items():
-        if isinstance(value, (list, tuple)):
-            yield from ((f"{name}.{i}", item) for i, item in enumerate(value))
-        elif isinstance(value, dict):
-            yield from ((f"{name}.{key}", item) for key, item in value.items())
-        else:
-            yield name, value
+        yield from _items(name, value, ())
+
+
+def _items(name: str, value: Any, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield what is no collection, at any depth; a collection within itself is left out."""
+    if not isinstance(value, (list, tuple, dict)):
+        yield name, value
+    elif id(value) not in around:
+        around = (*around, id(value))
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _items(f"{name}.{key}", item, around)
 
 
 def _tree(module: Module, indent: str, name: str, seen: set[int]) -> Iterator[str]:

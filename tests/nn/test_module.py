@@ -49,6 +49,34 @@ def test_attributes_lists_and_dictionaries_register(rng):
     }
 
 
+def test_collections_in_collections_register(rng):
+    class Nested(nn.Module):
+        def __init__(self):
+            self.ls = [nn.Linear(2, 2, rng=rng), [nn.Linear(2, 2, bias=False, rng=rng)]]
+            self.tables = {"a": {"b": ag.Tensor([1.0], requires_grad=True)}, "c": (np.ones(2),)}
+            self.drop = {"later": [(nn.Dropout(rng=rng),)]}
+            self.ring = [ag.Tensor([2.0], requires_grad=True)]
+            self.ring.append(self.ring)
+
+        def forward(self, x):
+            return self.ls[1][0](self.ls[0](x)) * self.tables["a"]["b"]
+
+    model = Nested()
+    names = ["tables.a.b", "ring.0", "ls.0.weight", "ls.0.bias", "ls.1.0.weight"]
+    assert [name for name, _ in model.named_parameters()] == names
+    assert list(model.state_dict()) == [*names, "tables.c.0"]
+    assert [name for name, _ in model.named_modules()] == ["", "ls.0", "ls.1.0", "drop.later.0.0"]
+    assert not model.eval().drop["later"][0][0].training
+    assert model.generators() == [rng]
+    before = model.state_dict()
+    np.sum(model(np.ones((1, 2)))).backward()
+    ag.optim.SGD(model.parameters(), lr=0.1).step()
+    after = model.state_dict()
+    assert not np.array_equal(before["ls.1.0.weight"], after["ls.1.0.weight"])
+    assert model.load_state_dict(before) == ([], [])
+    assert "  ls.1.0: Linear(" in repr(model)
+
+
 def test_a_shared_parameter_is_listed_once_and_saved_under_both_names(rng):
     model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Linear(2, 2, rng=rng))
     model[1].weight = model[0].weight
