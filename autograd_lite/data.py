@@ -15,7 +15,8 @@ class Batches:
     """Mini-batches of one or several arrays or sequences of equal length.
 
     Each loop over it is one epoch. The order of epoch number e depends on a seed and e alone, so
-    that ``(seed, epoch, position)`` is all it takes to resume.
+    that ``(seed, epoch, position)`` is all it takes to resume. There is one position: a loop that
+    another one has followed cannot go on, so loops within loops need Batches of their own.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class Batches:
     ------
     ValueError
         If the lengths differ, or there is nothing to give out.
+    RuntimeError
+        In a loop that goes on after another one over the same Batches has begun.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class Batches:
         self.epoch = 0
         self.position = 0  # batches handed out in this epoch
         self._resumed = False
+        self._loops = 0  # begun or made void so far; only the latest may go on
 
     def __len__(self) -> int:
         whole, rest = divmod(self.length, self.batch_size)
@@ -86,6 +90,8 @@ class Batches:
         if not self._resumed:
             self.position = 0
         self._resumed = False
+        self._loops += 1
+        loop = self._loops
         order = None
         if self.seed is not None:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.length)
@@ -95,6 +101,11 @@ class Batches:
             picked = place if order is None else order[place]
             batch = tuple(_items(a, picked) for a in self.arrays)
             yield batch[0] if len(batch) == 1 else batch
+            if loop != self._loops:
+                raise RuntimeError(
+                    "Batches: this loop cannot go on, as another over the same Batches (or "
+                    "load_state_dict) has moved the position since; make Batches for each loop"
+                )
         self.epoch += 1
         self.position = 0
 
@@ -126,6 +137,7 @@ class Batches:
         self.epoch = state["epoch"]
         self.position = state["position"]
         self._resumed = True
+        self._loops += 1
 
 
 def _items(source: Any, picked: Any) -> Any:

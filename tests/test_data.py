@@ -95,6 +95,34 @@ def test_resuming_goes_on_where_it_was(stop):
     assert found + run(other, 12 - stop) == whole
 
 
+def test_a_loop_that_another_has_followed_does_not_go_on(rng):
+    message = r"Batches: this loop cannot go on, as another over the same Batches .* make Batches"
+
+    def nested(data, whole):
+        for number, _ in enumerate(data):
+            assert number == 0
+            for _ in data:
+                if not whole:
+                    break
+
+    for whole in (True, False):
+        data = Batches(np.arange(6), batch_size=2, rng=rng)
+        with pytest.raises(RuntimeError, match=message):
+            nested(data, whole)
+        assert (data.epoch, data.position) == ((1, 0) if whole else (0, 1))
+        assert sorted(np.concatenate(list(data)).tolist()) == [0, 1, 2, 3, 4, 5]
+    data = Batches(np.arange(6), batch_size=2, shuffle=False)
+    first, second = iter(data), iter(data)
+    assert next(first).tolist() == next(second).tolist() == [0, 1]
+    with pytest.raises(RuntimeError, match=message):
+        next(first)
+    assert next(second).tolist() == [2, 3]
+    data.load_state_dict(data.state_dict())
+    with pytest.raises(RuntimeError, match="load_state_dict"):
+        next(second)
+    assert [batch.tolist() for batch in data] == [[4, 5]]
+
+
 def test_bad_arguments_are_named(rng):
     with pytest.raises(
         TypeError, match=r"Batches \(to shuffle\): rng must be a numpy\.random\.Generator"
