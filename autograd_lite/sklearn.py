@@ -171,10 +171,10 @@ class SoftmaxClassifier(_Classifier):
         shape = (len(self.classes_), samples.shape[1])
         if not (self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape):
             self._start(shape, samples.dtype)
+        self._optimizer = None
         if self.solver == "lbfgs":
             self._fit_lbfgs(samples, labels, weights)
             return self
-        self._optimizer = None
         for _ in range(self.max_iter):
             self._pass(samples, labels, weights)
         self.n_iter_ = self.max_iter
@@ -189,7 +189,8 @@ class SoftmaxClassifier(_Classifier):
     ) -> Self:
         """Make one pass over more samples; the first call may name all ``classes``.
 
-        The penalty is weighed against these samples, as if they were all.
+        It goes on from ``coef_`` and ``intercept_``. The penalty is weighed against these samples,
+        as if they were all.
         """
         self._check_settings()
         first = not hasattr(self, "coef_")
@@ -303,19 +304,21 @@ class SoftmaxClassifier(_Classifier):
 
     def _pass(self, X: Any, labels: Any, weights: Any) -> None:
         """Make one pass of Adam steps over mini-batches."""
-        optimizer = self._optimizer
-        if optimizer is None:
-            self._tensor = self._theta()
-            self._optimizer = optimizer = Adam([self._tensor], lr=self.learning_rate)
+        theta = self._theta()
+        optimizer, last = Adam([theta], lr=self.learning_rate), self._optimizer
+        if last is not None and last.groups[0]["params"][0].shape == theta.shape:
+            optimizer.state = last.state  # coefficients and settings may have changed since
+        else:
             self._rng = self._generator()
+        self._optimizer = optimizer
         design = self._design(X)
-        decay = self._decay(self._tensor, len(X) if weights is None else float(weights.sum()))
+        decay = self._decay(theta, len(X) if weights is None else float(weights.sum()))
         for place in Batches(np.arange(len(X)), batch_size=self.batch_size, rng=self._rng):
             part = None if weights is None else weights[place]
             optimizer.zero_grad()
-            self._objective(design[place], labels[place], part, self._tensor, decay).backward()
+            self._objective(design[place], labels[place], part, theta, decay).backward()
             optimizer.step()
-        self._take(self._tensor)
+        self._take(theta)
 
     def _logits(self, X: Any) -> Any:
         return X @ self.coef_.T + self.intercept_

@@ -115,6 +115,27 @@ def test_partial_fit_and_adam_approach_the_same_solution(digits):
     assert np.array_equal(adam.coef_, again.coef_)
 
 
+def test_partial_fit_goes_on_from_the_coefficients_and_settings_of_now():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifier(warm_start=True, max_iter=500, learning_rate=1e-5)
+    model.partial_fit(X, y).fit(X, y)
+    fitted = model.coef_.copy()
+    assert model.score(X, y) > 0.97
+    model.partial_fit(X, y)
+    assert 0 < np.abs(model.coef_ - fitted).max() < 2e-5
+    assert model.score(X, y) > 0.97
+    model.coef_[:] = 3
+    model.intercept_ = np.array([1.0, 2.0, 3.0])
+    model.partial_fit(X, y)
+    assert np.abs(model.coef_ - 3).max() < 2e-5
+    assert np.abs(model.intercept_ - [1, 2, 3]).max() < 2e-5
+    before = model.coef_
+    model.set_params(learning_rate=0.0).partial_fit(X, y)
+    assert np.array_equal(model.coef_, before)
+    model.set_params(fit_intercept=False, learning_rate=0.1).partial_fit(X, y)
+    assert not np.array_equal(model.coef_, before)
+
+
 @pytest.mark.filterwarnings("ignore:MLPClassifier. stopped")
 def test_mlp_learns_digits(digits):
     X, X_test, y, y_test = digits
