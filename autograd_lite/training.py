@@ -33,6 +33,7 @@ from autograd_lite.optim import (
 from autograd_lite.tensor import Tensor, bare, no_grad
 
 Metric = Callable[[Any, Any], float]
+_NO_BATCHES = "gave no batches; an iterator gives its own only once: pass a list or Batches"
 
 
 class History(dict[str, list[float]]):
@@ -105,6 +106,8 @@ def evaluate(
     ------
     TypeError
         If a batch is not a pair.
+    ValueError
+        If there are no batches.
 
     Examples
     --------
@@ -115,6 +118,16 @@ def evaluate(
     >>> list(scores)
     ['loss', 'accuracy']
     """
+    return _evaluate(model, loss, data, metrics, "evaluate: the data")
+
+
+def _evaluate(
+    model: Callable[..., Any],
+    loss: Callable[[Any, Any], Any],
+    data: Iterable[Any],
+    metrics: Mapping[str, Metric] | None,
+    name: str,
+) -> dict[str, float]:
     measures = {"loss": loss, **(metrics or {})}
     totals = dict.fromkeys(measures, 0.0)
     count = 0
@@ -123,15 +136,17 @@ def evaluate(
         model.eval()
     try:
         with no_grad():
-            for x, target in _pairs(data, "evaluate"):
+            for x, target in _pairs(data, name):
                 prediction = bare(model(x))
                 count += len(target)
-                for name, measure in measures.items():
-                    totals[name] += float(bare(measure(prediction, target))) * len(target)
+                for measured, measure in measures.items():
+                    totals[measured] += float(bare(measure(prediction, target))) * len(target)
     finally:
         if isinstance(model, Module):
             model.train(training)
-    return {name: total / max(count, 1) for name, total in totals.items()}
+    if not count:
+        raise ValueError(f"{name} {_NO_BATCHES}")
+    return {measured: total / count for measured, total in totals.items()}
 
 
 def fit(
@@ -203,8 +218,8 @@ def fit(
         If the loss or a gradient is nan or infinite: the message names the step, and it is not
         taken.
     TypeError, ValueError
-        If the arguments do not fit together, or the loss is no single number that depends on the
-        parameters.
+        If the arguments do not fit together, the loss is no single number that depends on the
+        parameters, or there are no batches, as when an iterator is exhausted.
 
     Notes
     -----
@@ -283,9 +298,12 @@ def fit(
             else:
                 if waiting:
                     step()
+                if not run.seen:
+                    raise ValueError(f"fit: the data of epoch {run.epoch + 1} {_NO_BATCHES}")
                 row = run.end_epoch()
                 if validation is not None:
-                    scores = evaluate(model, loss, validation, metrics)
+                    name = f"fit: the validation data after epoch {run.epoch}"
+                    scores = _evaluate(model, loss, validation, metrics, name)
                     row.update({f"val_{name}": score for name, score in scores.items()})
                 if schedule is not None and schedule_every == "epoch":
                     watched = row.get("val_loss", row["loss"])
@@ -385,7 +403,7 @@ class _Run:
         """Return what the epoch gave, and begin another."""
         self.epoch += 1
         rate = float(self.parts["optimizer"].groups[0]["lr"])
-        row = {"epoch": self.epoch, "loss": self.total / max(self.seen, 1), "lr": rate}
+        row = {"epoch": self.epoch, "loss": self.total / self.seen, "lr": rate}
         self.batch = self.seen = 0
         self.total = 0.0
         return row

@@ -207,6 +207,21 @@ def test_a_gradient_that_is_not_finite_is_named():
     assert not model.weight.numpy().any()
 
 
+def test_no_batches_are_no_epoch_and_no_score():
+    model, loss, data, optimizer = parts()
+    x, y, _ = problem()
+    remedy = "gave no batches; an iterator gives its own only once: pass a list or Batches"
+    for nothing in ([], [(x[:0], y[:0])]):
+        with pytest.raises(ValueError, match=f"evaluate: the data {remedy}"):
+            ag.evaluate(model, lambda p, t: np.sum(p), nothing)
+    assert model.training
+    with pytest.raises(ValueError, match=f"fit: the data of epoch 2 {remedy}"):
+        quiet(model, loss, iter([(x, y)]), optimizer, epochs=2)
+    with pytest.raises(ValueError, match=f"fit: the validation data after epoch 2 {remedy}"):
+        quiet(model, loss, data, optimizer, epochs=4, validation=zip([x], [y]), patience=2)
+    assert quiet(model, loss, iter([(x, y)]), optimizer, epochs=1)["epoch"] == [1]
+
+
 def test_bad_arguments_are_named(tmp_path):
     model, loss, data, optimizer = parts()
     x, y, _ = problem()
