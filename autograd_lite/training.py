@@ -39,6 +39,9 @@ _NO_BATCHES = "gave no batches; an iterator gives its own only once: pass a list
 class History(dict[str, list[float]]):
     """What :func:`fit` returns: a list for each quantity, with an entry for each epoch.
 
+    An entry is nan where an epoch did not measure the quantity: a run may be resumed with other
+    validation data or metrics.
+
     Examples
     --------
     >>> history = ag.training.History(epoch=[1, 2], loss=[0.5, 0.3])
@@ -53,11 +56,16 @@ class History(dict[str, list[float]]):
         ----------
         path : path
             Of the CSV file, which is overwritten.
+
+        Raises
+        ------
+        ValueError
+            If the lists differ in length.
         """
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(self)
-            writer.writerows(zip(*self.values()))
+            writer.writerows(zip(*self.values(), strict=True))
 
 
 def accuracy(logits: Any, target: Any) -> float:
@@ -410,8 +418,10 @@ class _Run:
 
     def record(self, row: Mapping[str, float], patience: int | None) -> None:
         """Add to the history, and decide whether to go on."""
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
+        before = len(self.history.get("epoch", ()))
+        for name in {**self.history, **row}:
+            column = self.history.setdefault(name, [math.nan] * before)
+            column.append(row.get(name, math.nan))
         if patience is None:
             return
         if row["val_loss"] < self.best_loss:

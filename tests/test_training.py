@@ -308,6 +308,31 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path)
     assert bits(other) == before
 
 
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_columns_stay_aligned_when_a_resumed_run_measures_other_things(tmp_path, ending):
+    x, y, _ = problem()
+
+    def resumed(epochs, **settings):
+        path = tmp_path / f"run{ending}"
+        return quiet(*parts(), epochs=epochs, checkpoint=path, **settings)
+
+    resumed(2)
+    resumed(4, validation=[(x, y)], metrics={"accuracy": accuracy})
+    history = resumed(5, validation=[(x, y)])
+    assert [len(column) for column in history.values()] == [5] * 5
+    assert np.isnan(history["val_loss"]).tolist() == [True, True, False, False, False]
+    assert np.isnan(history["val_accuracy"]).tolist() == [True, True, False, False, True]
+    history.to_csv(tmp_path / "h.csv")
+    lines = (tmp_path / "h.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,lr,val_loss,val_accuracy"
+    assert lines[2].endswith(",nan,nan")
+    assert lines[5].startswith("5,")
+    assert str(history["val_loss"][4]) in lines[5]
+    pytest.importorskip("matplotlib")
+    losses, _ = ag.plot_history(history).axes
+    assert [list(line.get_xdata()) for line in losses.lines] == [[1, 2, 3, 4, 5]] * 2
+
+
 def test_another_numpy_is_warned_of(tmp_path):
     model, loss, data, optimizer = parts()
     path = tmp_path / "run.npz"
