@@ -74,16 +74,28 @@ def accuracy(logits: Any, target: Any) -> float:
     Parameters
     ----------
     logits : array_like or Tensor of shape (..., classes)
-        Or probabilities.
+        Or probabilities, of two classes or more.
     target : array_like of int of shape (...)
         The labels.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the type of the labels differ from these.
 
     Examples
     --------
     >>> ag.training.accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), [0, 0])
     0.5
     """
-    return float(np.mean(np.argmax(bare(logits), axis=-1) == np.asarray(target)))
+    scores, labels = np.asarray(bare(logits)), np.asarray(bare(target))
+    shape = scores.shape
+    if shape[-1:] < (2,) or labels.shape != shape[:-1] or labels.dtype.kind not in "iub":
+        raise ValueError(
+            f"training.accuracy: expected logits of shape (..., classes >= 2) and integer labels "
+            f"of shape (...), got {shape} and {labels.shape} of {labels.dtype}"
+        )
+    return float(np.mean(np.argmax(scores, axis=-1) == labels))
 
 
 def evaluate(

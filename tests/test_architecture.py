@@ -48,7 +48,7 @@ LIMITS = {
     "nn": 800,
     "optim": 600,
     "data": 140,
-    "training": 350,
+    "training": 380,
     "checkpoint": 175,
     "sklearn": 320,
 }

@@ -106,6 +106,33 @@ def test_evaluate_weighs_batches_by_length_and_restores_the_mode():
     assert not model.training
 
 
+def test_accuracy_counts_rows():
+    logits = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
+    assert accuracy(logits, [0, 2]) == 0.5
+    assert accuracy(ag.Tensor(logits), ag.Tensor([0, 1])) == 1.0
+    assert accuracy(np.stack([logits, logits]), np.array([[0, 1], [1, 1]], np.uint8)) == 0.75
+    assert accuracy(logits[:, :2], np.array([False, True])) == 1.0
+    assert accuracy(logits[0], 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("logits", "target", "got"),
+    [
+        (np.eye(3), [[0], [1], [2]], r"\(3, 3\) and \(3, 1\) of int64"),
+        (np.eye(3), np.eye(3, dtype=int), r"\(3, 3\) and \(3, 3\) of int64"),
+        (np.eye(3), 1, r"\(3, 3\) and \(\) of int64"),
+        (np.eye(3), [0.0, 1.0, 2.0], r"\(3, 3\) and \(3,\) of float64"),
+        ([[5.0], [-5.0]], [[1], [0]], r"\(2, 1\) and \(2, 1\) of int64"),
+        ([[5.0], [-5.0]], [1, 0], r"\(2, 1\) and \(2,\) of int64"),
+        (2.0, 1, r"\(\) and \(\) of int64"),
+    ],
+)
+def test_accuracy_refuses_what_would_broadcast(logits, target, got):
+    expected = r"expected logits of shape \(..., classes >= 2\) and integer labels of shape \(...\)"
+    with pytest.raises(ValueError, match=rf"training\.accuracy: {expected}, got {got}"):
+        accuracy(logits, target)
+
+
 def test_early_stopping_goes_back_to_the_best_weights():
     model, _, data, optimizer = parts()
     scores = iter([3.0, 1.0, 2.0, 2.0, 0.0])
