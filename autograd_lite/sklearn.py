@@ -168,15 +168,19 @@ class SoftmaxClassifier(_Classifier):
         samples, y = validate_data(self, X, y, dtype=_DTYPES)
         labels = self._labels(y)
         weights = self._weights(samples, labels, sample_weight)
+        total = float(len(samples))
+        if weights is not None:
+            total = float(weights.sum())
+            weights = weights / (total / len(samples))
         shape = (len(self.classes_), samples.shape[1])
         if not (self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape):
             self._start(shape, samples.dtype)
         self._optimizer = None
         if self.solver == "lbfgs":
-            self._fit_lbfgs(samples, labels, weights)
+            self._fit_lbfgs(samples, labels, weights, total)
             return self
         for _ in range(self.max_iter):
-            self._pass(samples, labels, weights)
+            self._pass(samples, labels, weights, total)
         self.n_iter_ = self.max_iter
         return self
 
@@ -190,7 +194,8 @@ class SoftmaxClassifier(_Classifier):
         """Make one pass over more samples; the first call may name all ``classes``.
 
         It goes on from ``coef_`` and ``intercept_``. The penalty is weighed against these samples,
-        as if they were all.
+        as if they were all. Adam's steps hardly depend on a factor of all weights, but weights
+        count against those of other samples, batches and calls.
         """
         self._check_settings()
         first = not hasattr(self, "coef_")
@@ -206,7 +211,8 @@ class SoftmaxClassifier(_Classifier):
         if len(unknown):
             raise ValueError(f"partial_fit: {unknown} are not among the classes {self.classes_}")
         labels = np.searchsorted(self.classes_, y)
-        self._pass(samples, labels, self._weights(samples, labels, sample_weight))
+        weights = self._weights(samples, labels, sample_weight)
+        self._pass(samples, labels, weights, float(len(samples)))
         self.n_iter_ += 1
         return self
 
@@ -256,27 +262,30 @@ class SoftmaxClassifier(_Classifier):
         return weights
 
     def _decay(self, theta: Any, total: float) -> Any:
-        """Return the factors of the squared coefficients in a penalty for so many samples."""
+        """Return the factors of the squared coefficients, for an objective over ``C * total``."""
         decay = np.full((theta.shape[0], 1), 0.5 / (self.C * total), theta.dtype)
         decay[self.n_features_in_ :] = 0
         decay.setflags(write=False)
         return decay
 
     def _objective(self, design: Any, labels: Any, weights: Any, theta: Any, decay: Any) -> Any:
-        """Return the mean loss and the penalty."""
+        """Return the mean of the losses times the weights, plus the penalty.
+
+        It is not divided by the weights' sum: they would cancel between batches.
+        """
         logits = design @ theta
         if weights is None:
             loss = cross_entropy(logits, labels)
         else:
             losses = cross_entropy(logits, labels, reduction="none")
-            loss = np.sum(losses * weights) / max(float(weights.sum()), 1e-30)
+            loss = np.mean(losses * weights)
         return loss + _penalty(theta, decay)
 
-    def _fit_lbfgs(self, X: Any, labels: Any, weights: Any) -> None:
+    def _fit_lbfgs(self, X: Any, labels: Any, weights: Any, total: float) -> None:
         design = self._design(X)
         design.setflags(write=False)  # so that its content need not be checked for changes
         theta = self._theta()
-        decay = self._decay(theta, len(X) if weights is None else float(weights.sum()))
+        decay = self._decay(theta, total)
 
         def closure() -> Any:
             value = self._objective(design, labels, weights, theta, decay)
@@ -302,7 +311,7 @@ class SoftmaxClassifier(_Classifier):
                 stacklevel=3,
             )
 
-    def _pass(self, X: Any, labels: Any, weights: Any) -> None:
+    def _pass(self, X: Any, labels: Any, weights: Any, total: float) -> None:
         """Make one pass of Adam steps over mini-batches."""
         theta = self._theta()
         optimizer, last = Adam([theta], lr=self.learning_rate), self._optimizer
@@ -312,7 +321,7 @@ class SoftmaxClassifier(_Classifier):
             self._rng = self._generator()
         self._optimizer = optimizer
         design = self._design(X)
-        decay = self._decay(theta, len(X) if weights is None else float(weights.sum()))
+        decay = self._decay(theta, total)
         for place in Batches(np.arange(len(X)), batch_size=self.batch_size, rng=self._rng):
             part = None if weights is None else weights[place]
             optimizer.zero_grad()

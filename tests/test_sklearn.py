@@ -115,6 +115,48 @@ def test_partial_fit_and_adam_approach_the_same_solution(digits):
     assert np.array_equal(adam.coef_, again.coef_)
 
 
+def test_weights_count_between_batches_and_calls():
+    X, y = load_iris(return_X_y=True)
+    settings = {"C": np.inf, "solver": "adam", "batch_size": 1, "max_iter": 5, "random_state": 0}
+    plain = SoftmaxClassifier(**settings).fit(X, y)
+    heavy = SoftmaxClassifier(class_weight={0: 1, 1: 1000, 2: 1}, **settings).fit(X, y)
+    assert (heavy.predict(X) == 1).sum() > (plain.predict(X) == 1).sum() + 20
+    same = SoftmaxClassifier(**settings).fit(X, y, np.full(len(X), 8.0))
+    assert np.allclose(same.coef_, plain.coef_, rtol=1e-9)
+
+    def share(*weights):
+        model = SoftmaxClassifier(C=np.inf, random_state=0)
+        for _ in range(50):
+            for label, weight in enumerate(weights):
+                model.partial_fit([[1.0]], [label], classes=[0, 1], sample_weight=[weight])
+        return model.predict_proba([[1.0]])[0, 0]
+
+    assert share(1.0, 1.0) == pytest.approx(0.5, abs=0.02)
+    assert share(1000.0, 1.0) > 0.7
+    assert share(1e-6, 1.0) < 0.3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_and_partial_fit_minimise_the_weighted_objective(dtype):
+    X, y = load_iris(return_X_y=True)
+    X = ((X - X.mean(0)) / X.std(0)).astype(dtype)
+    weights = np.random.default_rng(0).uniform(0.1, 20, len(X))
+    whole = {
+        "C": 0.001,
+        "class_weight": {0: 1, 1: 5, 2: 2},
+        "batch_size": 150,
+        "learning_rate": 0.03,
+    }
+    right = SoftmaxClassifier(tol=1e-7, max_iter=2000, **whole).fit(X, y, weights)
+    adam = SoftmaxClassifier(solver="adam", max_iter=300, **whole).fit(X, y, weights)
+    assert np.allclose(adam.coef_, right.coef_, atol=2e-3)
+    model = SoftmaxClassifier(**whole)
+    for _ in range(300):
+        model.partial_fit(X, y, sample_weight=weights)
+    assert np.allclose(model.coef_, right.coef_, atol=2e-3)
+    assert model.coef_.dtype == adam.coef_.dtype == dtype
+
+
 def test_partial_fit_goes_on_from_the_coefficients_and_settings_of_now():
     X, y = load_iris(return_X_y=True)
     model = SoftmaxClassifier(warm_start=True, max_iter=500, learning_rate=1e-5)
