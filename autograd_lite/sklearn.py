@@ -242,6 +242,8 @@ class SoftmaxClassifier(_Classifier):
         self.coef_ = np.ascontiguousarray(values[:features].T)
         if self.fit_intercept:
             self.intercept_ = values[features].copy()
+        else:  # one of an earlier fit would still be added to the logits
+            self.intercept_ = np.zeros(values.shape[1], values.dtype)
 
     def _design(self, X: Any) -> Any:
         """Return a copy of the samples, with a column of ones for the intercept."""

@@ -136,6 +136,22 @@ def test_weights_count_between_batches_and_calls():
     assert share(1e-6, 1.0) < 0.3
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "adam", "partial_fit"])
+def test_a_warm_start_without_intercept_forgets_the_old_one(solver):
+    X, y = load_iris(return_X_y=True)
+    partial = solver == "partial_fit"
+    model = SoftmaxClassifier(
+        warm_start=True, max_iter=500, solver="lbfgs" if partial else solver, learning_rate=0.1
+    ).fit(X, y)
+    assert model.intercept_.all()
+    model.set_params(fit_intercept=False)
+    for _ in range(200 if partial else 1):
+        (model.partial_fit if partial else model.fit)(X, y)
+    assert model.intercept_.shape == (3,)
+    assert not model.intercept_.any()
+    assert model.score(X, y) > 0.95
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_adam_and_partial_fit_minimise_the_weighted_objective(dtype):
     X, y = load_iris(return_X_y=True)
