@@ -173,18 +173,17 @@ class Module:
 
 def _attributes(module: Module) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a module, and the items of those that are collections."""
-    for name, value in vars(module).items():
-        yield from _items(name, value, ())
+    return _items("", vars(module), ())
 
 
-def _items(name: str, value: Any, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """Yield what is no collection, at any depth; a collection within itself is left out."""
-    if not isinstance(value, (list, tuple, dict)):
-        yield name, value
-    elif id(value) not in around:
-        around = (*around, id(value))
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _items(f"{name}.{key}", item, around)
+def _items(prefix: str, collection: Any, around: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield items at any depth; a collection within itself is left out."""
+    pairs = collection.items() if isinstance(collection, dict) else enumerate(collection)
+    for key, item in pairs:
+        if not isinstance(item, (list, tuple, dict)):
+            yield f"{prefix}{key}", item
+        elif id(item) not in around:
+            yield from _items(f"{prefix}{key}.", item, (*around, id(item)))
 
 
 def _tree(module: Module, indent: str, name: str, seen: set[int]) -> Iterator[str]:
