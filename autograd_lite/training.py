@@ -216,7 +216,7 @@ def fit(
     accumulate : int
         The number of batches whose mean gradient makes one step.
     max_norm : float, optional
-        Limit of the gradients' common norm.
+        Limit of the common norm of the gradients of the parameters that the optimizer holds.
     callbacks : sequence of callable
         ``callback(model, history)`` after each epoch; a true result stops the training.
     checkpoint : path, optional
@@ -256,7 +256,7 @@ def fit(
     >>> history["loss"][-1] < 1e-3
     True
     """
-    _check(model, optimizer)
+    fixed = _check(model, optimizer)
     if epochs < 0 or accumulate < 1 or (patience is not None and patience < 1):
         raise ValueError("fit: epochs must be at least 0, accumulate and patience at least 1")
     if schedule_every not in ("epoch", "step"):
@@ -266,16 +266,25 @@ def fit(
     if checkpoint is not None and not hasattr(data, "load_state_dict"):
         raise TypeError("fit: to resume exactly, the data must be ag.data.Batches")
     run = _Run(model, data, optimizer, schedule, checkpoint)
-    parameters = list(model.parameters())
     size = len(data) if isinstance(data, Sized) else None
     display = _Display(epochs, size) if progress else None
 
+    def zero_grad() -> None:
+        optimizer.zero_grad()
+        for p in fixed:
+            p.grad = None
+
     def step() -> None:
-        norm = grad_norm(parameters) if max_norm is None else clip_grad_norm(parameters, max_norm)
+        held = [p for group in optimizer.groups for p in group["params"]]
+        try:
+            norm = grad_norm(held) if max_norm is None else clip_grad_norm(held, max_norm)
+        except FloatingPointError:
+            norm = math.nan
         if not math.isfinite(norm):
+            names = {id(p): name for name, p in model.named_parameters()}
             bad = [
-                name
-                for name, p in model.named_parameters()
+                names.get(id(p), "a parameter outside the model")
+                for p in held
                 if p.grad is not None and not np.isfinite(bare(p.grad)).all()
             ]
             raise FloatingPointError(
@@ -283,7 +292,7 @@ def fit(
                 f"loss is; the step was not taken"
             )
         optimizer.step()
-        optimizer.zero_grad()
+        zero_grad()
         run.steps += 1
         if schedule is not None and schedule_every == "step":
             schedule.step()
@@ -291,7 +300,7 @@ def fit(
     with _interruptible() as interrupted:
         while run.epoch < epochs and not run.stopped and not interrupted:
             model.train()
-            optimizer.zero_grad()
+            zero_grad()
             waiting = 0
             for x, target in _pairs(data, "fit"):
                 run.batch += 1
@@ -444,8 +453,8 @@ class _Run:
             self.stopped = self.bad >= patience
 
 
-def _check(model: Any, optimizer: Any) -> None:
-    """Check that an optimiser can train a model in :func:`fit`."""
+def _check(model: Any, optimizer: Any) -> list[Tensor]:
+    """Check that an optimiser can train a model; return the parameters that it does not hold."""
     if not isinstance(model, Module):
         raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
     if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
@@ -454,8 +463,11 @@ def _check(model: Any, optimizer: Any) -> None:
             f"closure instead); got {type(optimizer).__name__}"
         )
     held = {id(p) for group in optimizer.groups for p in group["params"]}
-    if held.isdisjoint(map(id, model.parameters())):
+    parameters = list(model.parameters())
+    fixed = [p for p in parameters if id(p) not in held]
+    if len(fixed) == len(parameters):
         raise ValueError("fit: the optimizer holds no parameter of the model")
+    return fixed
 
 
 def _pairs(data: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:

@@ -187,6 +187,35 @@ def test_max_norm_limits_the_step():
     assert 0 < np.linalg.norm(model.state_dict()["0.weight"] - before) <= 6e-3
 
 
+@pytest.mark.parametrize("max_norm", [None, 0.05])
+def test_parameters_that_the_optimizer_does_not_hold_change_nothing(max_norm):
+    def trained(frozen):
+        model, loss, data, _ = parts()
+        for p in model[0].parameters():
+            p.requires_grad = not frozen
+        optimizer = ag.optim.SGD(model[3].parameters(), lr=0.1)
+        history = quiet(model, loss, data, optimizer, epochs=3, max_norm=max_norm)
+        assert model[0].weight.grad is None
+        return bits(model), history["loss"]
+
+    assert trained(False) == trained(True)
+
+
+def test_max_norm_counts_parameters_outside_the_model():
+    model, _, data, _ = parts()
+    scale = ag.Tensor([1.0], requires_grad=True)
+    optimizer = ag.optim.SGD([*model.parameters(), scale], lr=1.0)
+    quiet(
+        model,
+        lambda p, t: ag.cross_entropy(p, t) + np.sum(1e3 * scale),
+        data,
+        optimizer,
+        epochs=1,
+        max_norm=1e-3,
+    )
+    assert scale.numpy()[0] == pytest.approx(1 - 6e-3, rel=1e-6)
+
+
 # ---------------------------------------------------------------------------- loud failures
 
 
@@ -212,7 +241,8 @@ def test_a_loss_that_diverges_is_named_with_its_step():
     assert all(np.isfinite(value).all() for value in model.state_dict().values())
 
 
-def test_a_gradient_that_is_not_finite_is_named():
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+def test_a_gradient_that_is_not_finite_is_named(max_norm):
     x, y, rng = problem()
     model = nn.Linear(4, 1, bias=False, rng=rng)
     ag.nn.init.zeros_(model.weight)
@@ -230,8 +260,21 @@ def test_a_gradient_that_is_not_finite_is_named():
             data,
             ag.optim.SGD(model.parameters()),
             epochs=1,
+            max_norm=max_norm,
         )
     assert not model.weight.numpy().any()
+    scale = ag.Tensor([0.0], requires_grad=True)
+    with pytest.raises(
+        FloatingPointError, match="the gradient of a parameter outside the model is not finite"
+    ):
+        quiet(
+            model,
+            lambda p, t: np.mean(p) + np.sum(np.sqrt(scale)),
+            data,
+            ag.optim.SGD([*model.parameters(), scale]),
+            epochs=1,
+            max_norm=max_norm,
+        )
 
 
 def test_no_batches_are_no_epoch_and_no_score():
