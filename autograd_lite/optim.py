@@ -119,13 +119,14 @@ class Optimizer:
                     self._step(group, p, place)
 
     def _step(self, group: dict[str, Any], p: Tensor, place: int) -> None:
-        state = self.state.get(place)
-        if state is None:
-            state = {name: self._first(name, p, group) for name in self.slots}
-            self.state[place] = state = {"step": 0, **state}
+        state = self.state.setdefault(place, {"step": 0})
         state["step"] += 1
+        slots = self._slots(group)
+        for name in slots:
+            if name not in state:
+                state[name] = np.zeros(p.shape, p.dtype)
         array = overwritable(p)
-        arrays = [array, bare(p.grad), *[state[name] for name in self.slots]]
+        arrays = [array, bare(p.grad), *[state[name] for name in slots]]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
         scratch = self._scratch.get(array.dtype)
         if scratch is None:
@@ -138,9 +139,9 @@ class Optimizer:
         if not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
-    def _first(self, slot: str, p: Tensor, group: Mapping[str, Any]) -> Any:
-        """Return a slot's initial values."""
-        return np.zeros(p.shape, p.dtype)
+    def _slots(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the slots that the settings of now need; they start from 0."""
+        return self.slots
 
     def _constants(self, group: Mapping[str, Any], step: int) -> Any:
         """Return what the update of all elements has in common."""
@@ -184,7 +185,13 @@ class Optimizer:
     def _check_slots(self, state: Mapping[str, Any]) -> None:
         parameters = self._parameters()
         for place, slots in state.items():
-            shapes = {np.shape(slots.get(name)) for name in self.slots}
+            missing = [name for name in self.slots if name not in slots]
+            if missing:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: the state of parameter {place} "
+                    f"lacks {', '.join(missing)}"
+                )
+            shapes = {np.shape(slots[name]) for name in slots if name != "step"}
             wanted = parameters[int(place)].shape if int(place) < len(parameters) else None
             if wanted is None or shapes - {wanted}:
                 raise ValueError(
@@ -229,8 +236,9 @@ class SGD(Optimizer):
     ) -> None:
         settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
-        if any(group["momentum"] for group in self.groups):
-            self.slots = ("momentum_buffer",)
+
+    def _slots(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
 
     def _check(self, group: Mapping[str, Any]) -> None:
         super()._check(group)

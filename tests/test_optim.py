@@ -250,8 +250,6 @@ def test_state_goes_on_bit_by_bit(kind, formula, settings):
     run(optimizer, [p], 5, np.random.default_rng(1))
     q = leaf(p._values, np.float32)
     other = kind([q])
-    if kind is optim.SGD and "momentum" in settings:
-        other = kind([q], momentum=0.1)
     other.load_state_dict(optimizer.state_dict())
     a = run(optimizer, [p], 5, np.random.default_rng(2))
     b = run(other, [q], 5, np.random.default_rng(2))
@@ -275,6 +273,34 @@ def test_a_state_that_does_not_fit_is_refused():
         other.load_state_dict(state)
     assert other.state == {}
     assert other.groups[0]["lr"] == 7
+    del state["state"]["0"]["exp_avg"]
+    with pytest.raises(ValueError, match=r"the state of parameter 0 lacks exp_avg$"):
+        optim.Adam([w]).load_state_dict(state)
+    optimizer = optim.SGD([w], momentum=0.9)
+    optimizer.step()
+    with pytest.raises(ValueError, match=r"its slots have \[\(1,\)\]"):
+        optim.SGD([leaf([1.0, 2.0])]).load_state_dict(optimizer.state_dict())
+
+
+def test_momentum_may_come_go_and_differ_between_groups():
+    a, b = leaf([0.0]), leaf([0.0])
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "momentum": 0.5}], lr=1.0)
+
+    def step():
+        a.grad, b.grad = np.ones(1), np.ones(1)
+        optimizer.step()
+        return a.item(), b.item()
+
+    assert [step(), step()] == [(-1, -1), (-2, -2.5)]
+    assert "momentum_buffer" not in optimizer.state[0]
+    optimizer.groups[0]["momentum"] = 0.5
+    # Saved before the first step with momentum, when there is nothing yet to save of it.
+    state = optimizer.state_dict()
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b]}], lr=1.0)
+    optimizer.load_state_dict(state)
+    assert [step(), step()] == [(-3, -4.25), (-4.5, -6.125)]
+    optimizer.groups[0]["momentum"] = 0.0
+    assert step()[0] == -5.5
 
 
 # ---------------------------------------------------------------------------- L-BFGS
