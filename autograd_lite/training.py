@@ -236,7 +236,7 @@ def fit(
     ------
     FloatingPointError
         If the loss or a gradient is nan or infinite: the message names the step, and it is not
-        taken.
+        taken. If the validation loss is: the message names the epoch.
     TypeError, ValueError
         If the arguments do not fit together, the loss is no single number that depends on the
         parameters, or there are no batches, as when an iterator is exhausted.
@@ -333,6 +333,11 @@ def fit(
                 if validation is not None:
                     name = f"fit: the validation data after epoch {run.epoch}"
                     scores = _evaluate(model, loss, validation, metrics, name)
+                    if not math.isfinite(scores["loss"]):
+                        raise FloatingPointError(
+                            f"fit: the validation loss is {scores['loss']} after epoch {run.epoch};"
+                            f" look for values that are not finite in the validation data"
+                        )
                     row.update({f"val_{name}": score for name, score in scores.items()})
                 if schedule is not None and schedule_every == "epoch":
                     watched = row.get("val_loss", row["loss"])

@@ -277,6 +277,24 @@ def test_a_gradient_that_is_not_finite_is_named(max_norm):
         )
 
 
+@pytest.mark.parametrize("patience", [None, 3])
+def test_a_validation_loss_that_is_not_finite_is_named(patience):
+    model, loss, data, optimizer = parts()
+    x, y, _ = problem()
+    x[3, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="fit: the validation loss is nan after epoch 1; "):
+        quiet(model, loss, data, optimizer, epochs=9, validation=[(x, y)], patience=patience)
+    x[3, 1] = 0
+    scores = iter([1.0, np.inf])
+
+    def later(prediction, target):
+        return loss(prediction, target) if model.training else next(scores)
+
+    with pytest.raises(FloatingPointError, match="validation loss is inf after epoch 2"):
+        quiet(model, later, data, optimizer, epochs=9, validation=[(x, y)], patience=patience)
+    assert model.training
+
+
 def test_no_batches_are_no_epoch_and_no_score():
     model, loss, data, optimizer = parts()
     x, y, _ = problem()
