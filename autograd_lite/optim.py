@@ -1017,7 +1017,7 @@ class OneCycleLR(Schedule):
 class ReduceLROnPlateau(Schedule):
     """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
 
-    An improvement is one by more than the share ``threshold`` of the best value.
+    An improvement is one by more than the share ``threshold`` of the best value; nan is none.
 
     Parameters
     ----------
@@ -1081,7 +1081,11 @@ class ReduceLROnPlateau(Schedule):
             raise TypeError("ReduceLROnPlateau.step: needs the value that should improve")
         value = float(value)
         sign = 1 if self.mode == "min" else -1
-        if self.best is None or sign * (self.best - value) > self.threshold * abs(self.best):
+        if self.best is None:  # the first may be nan, or infinitely bad
+            better = sign * value < math.inf
+        else:
+            better = sign * (self.best - value) > self.threshold * abs(self.best)
+        if better:
             self.best, self.bad = value, 0
         else:
             self.bad += 1

@@ -451,6 +451,25 @@ def test_plateau():
         schedule.step()
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_plateau_never_takes_nan_or_the_worst_for_the_best(mode, bad):
+    sign = 1 if mode == "min" else -1
+    optimizer = optim.SGD([leaf([1.0])], lr=1.0)
+    schedule = optim.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=1)
+    for value in (bad, 1, 0.5, 0.25, math.nan, 0.12, bad, 0.06, 0.03, 0.01):
+        schedule.step(sign * value)
+        assert optimizer.groups[0]["lr"] == 1
+    assert schedule.best == sign * 0.01
+    for _ in range(2):
+        schedule.step(bad * sign)
+    assert optimizer.groups[0]["lr"] == 0.5
+    fresh = optim.ReduceLROnPlateau(optim.SGD([leaf([1.0])], lr=1.0), mode, 0.5, patience=1)
+    for _ in range(2):
+        fresh.step(bad * sign)
+    assert fresh.optimizer.groups[0]["lr"] == 0.5
+
+
 def test_schedules_resume_and_check_their_arguments():
     optimizer = optim.SGD([leaf([1.0])], lr=1.0)
     for make in (
