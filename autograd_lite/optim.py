@@ -1116,22 +1116,14 @@ def _cosine(start: float, end: float, done: float) -> float:
 # ---------------------------------------------------------------------------- gradients
 
 
-def grad_norm(params: Iterable[Tensor]) -> float:
-    """Return the Euclidean norm of all gradients together; nan or inf only if an element is.
+def _gradients(params: Tensor | Iterable[Tensor]) -> list[Any]:
+    """Return the gradients' arrays; one tensor is a parameter, not the sequence of its rows."""
+    params = [params] if isinstance(params, Tensor) else params
+    return [bare(p.grad) for p in params if p.grad is not None]
 
-    Parameters
-    ----------
-    params : iterable of Tensor
-        Those without a gradient are skipped.
 
-    Examples
-    --------
-    >>> w = ag.Tensor([1.0, 1.0], requires_grad=True)
-    >>> w.grad = np.array([3e200, 4e200])  # whose squares overflow
-    >>> round(ag.optim.grad_norm([w]) / 1e200, 9)
-    5.0
-    """
-    gradients = [bare(p.grad).reshape(-1) for p in params if p.grad is not None]
+def _norm(gradients: list[Any]) -> float:
+    gradients = [g.reshape(-1) for g in gradients]
     total = sum(float(np.vdot(g, g)) for g in gradients)
     if math.isfinite(total):
         return math.sqrt(total)
@@ -1141,12 +1133,30 @@ def grad_norm(params: Iterable[Tensor]) -> float:
     return largest * math.sqrt(sum(float(np.sum(np.square(g / largest))) for g in gradients))
 
 
-def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
+def grad_norm(params: Tensor | Iterable[Tensor]) -> float:
+    """Return the Euclidean norm of all gradients together; nan or inf only if an element is.
+
+    Parameters
+    ----------
+    params : Tensor, or iterable of Tensor
+        Those without a gradient are skipped.
+
+    Examples
+    --------
+    >>> w = ag.Tensor([1.0, 1.0], requires_grad=True)
+    >>> w.grad = np.array([3e200, 4e200])  # whose squares overflow
+    >>> round(ag.optim.grad_norm([w]) / 1e200, 9)
+    5.0
+    """
+    return _norm(_gradients(params))
+
+
+def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     """Scale all gradients, in place, so that their common norm is at most ``max_norm``.
 
     Parameters
     ----------
-    params : iterable of Tensor
+    params : Tensor, or iterable of Tensor
         Those without a gradient are skipped.
     max_norm : float
         Positive.
@@ -1177,27 +1187,25 @@ def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> float:
     >>> w.grad.round(6)
     array([0.6, 0.8])
     """
-    params = list(params)
     if not max_norm > 0:
         raise ValueError(f"optim.clip_grad_norm: max_norm must be positive, got {max_norm}")
-    norm = grad_norm(params)
+    gradients = _gradients(params)
+    norm = _norm(gradients)
     if not math.isfinite(norm):
         raise FloatingPointError(f"optim.clip_grad_norm: the norm of the gradients is {norm}")
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
-        for p in params:
-            if p.grad is not None:
-                g = bare(p.grad)
-                np.multiply(g, scale, out=g)
+        for g in gradients:
+            np.multiply(g, scale, out=g)
     return norm
 
 
-def clip_grad_value(params: Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value(params: Tensor | Iterable[Tensor], clip_value: float) -> None:
     """Limit every element of the gradients, in place, to ``-clip_value`` to ``clip_value``.
 
     Parameters
     ----------
-    params : iterable of Tensor
+    params : Tensor, or iterable of Tensor
         Those without a gradient are skipped.
     clip_value : float
         Positive.
@@ -1217,7 +1225,5 @@ def clip_grad_value(params: Iterable[Tensor], clip_value: float) -> None:
     """
     if not clip_value > 0:
         raise ValueError(f"optim.clip_grad_value: clip_value must be positive, got {clip_value}")
-    for p in params:
-        if p.grad is not None:
-            g = bare(p.grad)
-            np.clip(g, -clip_value, clip_value, out=g)
+    for g in _gradients(params):
+        np.clip(g, -clip_value, clip_value, out=g)

@@ -559,6 +559,21 @@ def test_clipping():
         optim.clip_grad_value([a], -1)
 
 
+def test_one_tensor_is_clipped_like_a_list_of_it():
+    w = leaf([[1.0], [1.0]])
+    w.grad = np.array([[3.0], [4.0]])
+    assert optim.grad_norm(w) == 5
+    assert optim.clip_grad_norm(w, 1.0) == 5
+    assert np.allclose(w.grad, [[0.6], [0.8]], rtol=1e-6)
+    optim.clip_grad_value(w, 0.7)
+    assert np.allclose(w.grad, [[0.6], [0.7]], rtol=1e-6)
+    scalar = leaf(2.0)
+    scalar.grad = np.array(4.0)
+    assert optim.clip_grad_norm(scalar, 2.0) == 4
+    assert optim.clip_grad_norm(iter([w, scalar]), 0.5) > 2
+    assert optim.grad_norm([w, scalar]) == pytest.approx(0.5, rel=1e-5)
+
+
 def test_the_norm_of_huge_gradients_does_not_overflow():
     a = leaf([1.0, 1.0], np.float32)
     a.grad = np.array([3e30, 4e30], np.float32)
