@@ -236,7 +236,8 @@ def fit(
     ------
     FloatingPointError
         If the loss or a gradient is nan or infinite: the message names the step, and it is not
-        taken. If the validation loss is: the message names the epoch.
+        taken, nor do its batches count in the buffers. If the validation loss is: the message names
+        the epoch.
     TypeError, ValueError
         If the arguments do not fit together, the loss is no single number that depends on the
         parameters, or there are no batches, as when an iterator is exhausted.
@@ -266,6 +267,7 @@ def fit(
     if checkpoint is not None and not hasattr(data, "load_state_dict"):
         raise TypeError("fit: to resume exactly, the data must be ag.data.Batches")
     run = _Run(model, data, optimizer, schedule, checkpoint)
+    has_buffers = any(True for _ in model.named_buffers())
     size = len(data) if isinstance(data, Sized) else None
     display = _Display(epochs, size) if progress else None
 
@@ -292,18 +294,21 @@ def fit(
                 f"loss is; the step was not taken"
             )
         optimizer.step()
+        buffers.clear()
         zero_grad()
         run.steps += 1
         if schedule is not None and schedule_every == "step":
             schedule.step()
 
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _put_back(model) as buffers:
         while run.epoch < epochs and not run.stopped and not interrupted:
             model.train()
             zero_grad()
             waiting = 0
             for x, target in _pairs(data, "fit"):
                 run.batch += 1
+                if has_buffers and not waiting:
+                    buffers.update((name, b.copy()) for name, b in model.named_buffers())
                 value = loss(model(x), target)
                 number = _checked_loss(value, x, target, run)
                 group = accumulate
@@ -527,6 +532,19 @@ def _interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _put_back(model: Module) -> Iterator[dict[str, np.ndarray]]:
+    """Put buffers back as they were noted, when the step of the batches since is refused."""
+    noted: dict[str, np.ndarray] = {}
+    try:
+        yield noted
+    except FloatingPointError:
+        for name, buffer in model.named_buffers():
+            if name in noted and buffer.shape == noted[name].shape and buffer.flags.writeable:
+                buffer[...] = noted[name]
+        raise
 
 
 class _Display:

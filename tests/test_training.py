@@ -230,6 +230,61 @@ def test_nan_in_the_data_stops_before_the_step_and_is_named():
     assert all(np.isfinite(value).all() for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("accumulate", [1, 2, 99])
+@pytest.mark.parametrize("late", ["loss", "gradient", "validation"])
+def test_a_refused_step_leaves_the_buffers_of_the_steps_before(accumulate, late):
+    x, y, _ = problem()
+    x = x.astype(float)
+    bad = x.copy()
+    bad[35, 1] = np.nan
+    labels = np.split(y, 6)
+
+    class Normed(nn.Module):
+        def __init__(self):
+            rng = np.random.default_rng(0)
+            self.layers = [nn.Linear(4, 4, rng=rng, dtype=float), nn.BatchNorm1d(4, dtype=float)]
+            self.counts = {"seen": np.zeros(1)}
+            self.fixed = np.ones(4)
+            self.fixed.setflags(write=False)
+            self.last = np.zeros(0)
+
+        def forward(self, x):
+            self.last = x[:, 0].copy()
+            if self.training:
+                self.counts["seen"] += len(x)
+            return self.layers[1](self.layers[0](x)) * self.fixed
+
+    def run(x, batches, loss=ag.cross_entropy, **settings):
+        model = Normed()
+        data = list(zip(np.split(x, 6), labels))[:batches]
+        optimizer = ag.optim.SGD(model.parameters(), lr=0.1)
+        try:
+            quiet(model, loss, data, optimizer, epochs=1, accumulate=accumulate, **settings)
+        except FloatingPointError as error:
+            return model, str(error)
+        return model, ""
+
+    def steep(prediction, target):
+        value = ag.cross_entropy(prediction, target)
+        return value + np.sqrt(np.sum(prediction * 0.0)) if target is labels[3] else value
+
+    if late == "loss":
+        model, message = run(bad, 6)
+        assert "the loss is nan at epoch 1, step " in message
+    elif late == "gradient":
+        model, message = run(x, 6, steep)
+        assert "the step was not taken" in message
+    else:
+        model, message = run(x, 6, validation=[(bad, y)])
+        assert "validation loss is nan" in message
+    taken = 6 if late == "validation" else {1: 3, 2: 2, 99: 0}[accumulate]
+    expected = run(x, taken)[0] if taken else Normed()
+    for name, value in model.state_dict().items():
+        if name != "last":
+            assert np.array_equal(value, expected.state_dict()[name]), name
+    assert model.counts["seen"] == 10 * taken
+
+
 def test_a_loss_that_diverges_is_named_with_its_step():
     model, loss, data, _ = parts()
     optimizer = ag.optim.SGD(model.parameters(), lr=1e30)

@@ -98,6 +98,10 @@ class Module:
         """Yield each parameter once."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each buffer, with its dotted name."""
+        return self._named(np.ndarray)
+
     def generators(self) -> list[np.random.Generator]:
         """Return the random generators that the modules draw from, each once."""
         return list({id(g): g for _, g in self._named(np.random.Generator)}.values())
@@ -106,7 +110,7 @@ class Module:
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all parameters and buffers, as arrays, by dotted name."""
-        state = [*self._named(Tensor), *self._named(np.ndarray)]
+        state = [*self._named(Tensor), *self.named_buffers()]
         return {name: np.array(bare(value), order="C") for name, value in state}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Mismatch:
@@ -129,7 +133,7 @@ class Module:
                 f"load_state_dict: expected a mapping of names to arrays, "
                 f"not {type(state).__name__}"
             )
-        own = dict([*self._named(Tensor), *self._named(np.ndarray)])
+        own = dict([*self._named(Tensor), *self.named_buffers()])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
         missing = [name for name in own if name not in arrays]
         unexpected = [name for name in arrays if name not in own]
