@@ -213,6 +213,7 @@ def fit(
         See ``schedule``.
     patience : int, optional
         Stop after so many epochs without a lower validation loss, and go back to the best weights.
+        A run that stopped goes on from its checkpoint with more patience.
     accumulate : int
         The number of batches whose mean gradient makes one step.
     max_norm : float, optional
@@ -301,7 +302,9 @@ def fit(
             schedule.step()
 
     with _interruptible() as interrupted, _put_back(model) as buffers:
-        while run.epoch < epochs and not run.stopped and not interrupted:
+        if run.epoch < epochs and run.over(patience):
+            print(f"fit: this run was stopped after epoch {run.epoch}, and stays so")
+        while run.epoch < epochs and not run.over(patience) and not interrupted:
             model.train()
             zero_grad()
             waiting = 0
@@ -448,7 +451,7 @@ class _Run:
         return row
 
     def record(self, row: Mapping[str, float], patience: int | None) -> None:
-        """Add to the history, and decide whether to go on."""
+        """Add to the history, and keep the best weights."""
         before = len(self.history.get("epoch", ()))
         for name in {**self.history, **row}:
             column = self.history.setdefault(name, [math.nan] * before)
@@ -460,7 +463,10 @@ class _Run:
             self.best = self.parts["model"].state_dict()
         else:
             self.bad += 1
-            self.stopped = self.bad >= patience
+
+    def over(self, patience: int | None) -> bool:
+        """Return whether a callback stopped the run, or patience is at its end."""
+        return self.stopped or (patience is not None and self.bad >= patience)
 
 
 def _check(model: Any, optimizer: Any) -> list[Tensor]:

@@ -48,7 +48,7 @@ LIMITS = {
     "nn": 800,
     "optim": 600,
     "data": 140,
-    "training": 382,
+    "training": 385,
     "checkpoint": 175,
     "sklearn": 320,
 }

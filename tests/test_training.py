@@ -476,6 +476,41 @@ def test_columns_stay_aligned_when_a_resumed_run_measures_other_things(tmp_path,
     assert [list(line.get_xdata()) for line in losses.lines] == [[1, 2, 3, 4, 5]] * 2
 
 
+def test_a_run_out_of_patience_goes_on_with_more(tmp_path, capsys):
+    x, y, _ = problem()
+
+    def run(path, patience):
+        model, loss, data, optimizer = parts()
+
+        def rising(prediction, target):
+            value = loss(prediction, target)
+            return value if model.training else float(optimizer.state[0]["step"])
+
+        history = quiet(
+            model, rising, data, optimizer, epochs=6, validation=[(x, y)], patience=patience,
+            checkpoint=tmp_path / path,
+        )  # fmt: skip
+        return bits(model), history
+
+    short = run("run.npz", 2)
+    assert short[1]["epoch"] == [1, 2, 3]
+    assert "stopped" not in capsys.readouterr().out
+    assert run("run.npz", 2) == short
+    assert "fit: this run was stopped after epoch 3, and stays so" in capsys.readouterr().out
+    longer = run("run.npz", 4)
+    assert longer[1]["epoch"] == [1, 2, 3, 4, 5]
+    assert longer == run("other.npz", 4)
+
+
+def test_a_run_that_a_callback_stopped_says_that_it_stays_so(tmp_path, capsys):
+    def run():
+        path = tmp_path / "run.npz"
+        return quiet(*parts(), epochs=3, callbacks=[lambda *_: True], checkpoint=path)["epoch"]
+
+    assert run() == run() == [1]
+    assert capsys.readouterr().out == "fit: this run was stopped after epoch 1, and stays so\n"
+
+
 def test_another_numpy_is_warned_of(tmp_path):
     model, loss, data, optimizer = parts()
     path = tmp_path / "run.npz"
