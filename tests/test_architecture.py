@@ -46,7 +46,7 @@ LIMITS = {
     "softmax_kernels": 300,
     "graphs": 1_800,
     "nn": 800,
-    "optim": 600,
+    "optim": 610,
     "data": 140,
     "training": 385,
     "checkpoint": 175,
