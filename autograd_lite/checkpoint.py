@@ -264,8 +264,8 @@ def _safetensors(arrays: Mapping[str, Any], tree: str) -> bytes:
 def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
     library = _library()
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
-    # Both words, for damage to one of them must not make the file another program's.
-    if _TREE.encode() not in header and _DIGEST.encode() not in header:
+    # Both, for damage to one of them must not make the file another program's.
+    if _TREE.encode() not in header and _field("") not in header:
         return library.load(data), None
     note = json.loads(json.loads(header)["__metadata__"][_TREE])
     blank = data.replace(_field(note[_DIGEST]), _field(_BLANK), 1)

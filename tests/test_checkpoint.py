@@ -325,3 +325,10 @@ def test_weights_exchange_with_torch(tmp_path):
     ag.save(tmp_path / "ours.safetensors", ours)
     theirs.load_state_dict(library.load_file(tmp_path / "ours.safetensors"))
     assert agree()
+
+
+def test_other_programs_digests_are_no_matter(tmp_path: Path) -> None:
+    library = pytest.importorskip("safetensors.numpy")
+    theirs = {"w": np.arange(3.0)}
+    library.save_file(theirs, tmp_path / "theirs.safetensors", {"modelspec.hash_sha256": "0" * 64})
+    np.testing.assert_array_equal(ag.load(tmp_path / "theirs.safetensors")["w"], theirs["w"])
