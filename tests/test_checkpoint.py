@@ -327,7 +327,7 @@ def test_weights_exchange_with_torch(tmp_path):
     assert agree()
 
 
-def test_other_programs_digests_are_no_matter(tmp_path: Path) -> None:
+def test_other_programs_digests_are_no_matter(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     theirs = {"w": np.arange(3.0)}
     library.save_file(theirs, tmp_path / "theirs.safetensors", {"modelspec.hash_sha256": "0" * 64})
