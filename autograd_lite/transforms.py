@@ -255,7 +255,7 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     Returns
     -------
     value
-        What ``f`` returned, as arrays unless a tensor was passed in.
+        What ``f`` returned: arrays, or tensors where one was passed in or closed over.
     pull : callable
         ``pull(g)`` takes a cotangent of the value's structure and shapes and returns a tuple of one
         cotangent per argument. It may be called several times.

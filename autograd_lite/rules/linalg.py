@@ -99,7 +99,7 @@ def linalg_matmul(x1: Any, x2: Any, /) -> Any:
 
 
 def _convolve_a(g: Any, like: Any, v: Any) -> Any:
-    """Return the cotangent of ``a``, and for ``a`` that of ``v``: ``Σ g_{k+i} v_i``."""
+    """Return the cotangent of one array, given the other: ``Σ g_{k+i} v_i``."""
     return _convolve(g, v[::-1])[v.size - 1 :][: like.size]
 
 
