@@ -25,13 +25,13 @@ import math
 import operator
 import string
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from autograd_lite.rules.shapes import embedded
-from autograd_lite.tape import constant, derivative
+from autograd_lite.tape import constant, derivative, enter_composite
 from autograd_lite.tensor import as_array, bare, composite, primitive
 
 # ---------------------------------------------------------------------------- products
@@ -69,33 +69,6 @@ def inner(a: Any, b: Any) -> Any:
     """Return the product over the last axes."""
     a, b = as_array(a), as_array(b)
     return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
-
-
-@composite(np.vdot)
-def vdot(a: Any, b: Any) -> Any:
-    """Return the product of two arrays taken as vectors."""
-    return as_array(a).reshape(-1) @ as_array(b).reshape(-1)
-
-
-@composite(np.outer)
-def outer(a: Any, b: Any) -> Any:
-    """Return every product of an element of ``a`` with one of ``b``."""
-    return as_array(a).reshape(-1, 1) * as_array(b).reshape(1, -1)
-
-
-@composite(np.linalg.outer)
-def linalg_outer(x1: Any, x2: Any, /) -> Any:
-    """Return every product of elements of two vectors."""
-    x1, x2 = as_array(x1), as_array(x2)
-    if x1.ndim != 1 or x2.ndim != 1:
-        raise ValueError(f"np.linalg.outer: needs vectors, not shapes {x1.shape} and {x2.shape}")
-    return outer(x1, x2)
-
-
-@composite(np.linalg.matmul)
-def linalg_matmul(x1: Any, x2: Any, /) -> Any:
-    """Return the matrix product."""
-    return np.matmul(x1, x2)
 
 
 def _convolve_a(g: Any, like: Any, v: Any) -> Any:
@@ -139,24 +112,18 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     if isinstance(axes, (int, np.integer)):
         axes = range(a.ndim - axes, a.ndim), range(axes)
     over_a, over_b = (list(normalize_axis_tuple(which, x.ndim)) for x, which in zip((a, b), axes))
-    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
+    summed = [a.shape[i] for i in over_a]
+    if summed != [b.shape[i] for i in over_b]:
         raise ValueError(
             f"np.tensordot of shapes {a.shape} and {b.shape}: axes {over_a} and {over_b} "
             f"must have the same lengths"
         )
     free_a = [i for i in range(a.ndim) if i not in over_a]
     free_b = [i for i in range(b.ndim) if i not in over_b]
-    length = math.prod(a.shape[i] for i in over_a)
     rows, columns = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
-    x = a.transpose(free_a + over_a).reshape(math.prod(rows), length)
-    y = b.transpose(over_b + free_b).reshape(length, math.prod(columns))
+    x = a.transpose(free_a + over_a).reshape(math.prod(rows), math.prod(summed))
+    y = b.transpose(over_b + free_b).reshape(math.prod(summed), math.prod(columns))
     return (x @ y).reshape(rows + columns)
-
-
-@composite(np.linalg.tensordot)
-def linalg_tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
-    """Return the product over pairs of axes."""
-    return tensordot(x1, x2, axes)
 
 
 @composite(np.kron)
@@ -183,69 +150,42 @@ def cross(
             f"np.cross: the vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}; "
             f"append a 0 to those of 2"
         )
-    ans = _rolled(a, 1) * _rolled(b, 2) - _rolled(a, 2) * _rolled(b, 1)
-    return np.moveaxis(ans, -1, axisc)
-
-
-def _rolled(a: Any, by: int) -> Any:
-    """Return vectors with their components moved forward, the first ones put last."""
-    return np.concatenate([a[..., by:], a[..., :by]], axis=-1)
-
-
-@composite(np.linalg.cross)
-def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Return the vector product of vectors of 3 components."""
-    return cross(x1, x2, axis=axis)
-
-
-@composite(np.linalg.vecdot)
-def linalg_vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
-    """Return the products of vectors along an axis."""
-    return np.vecdot(np.moveaxis(as_array(x1), axis, -1), np.moveaxis(as_array(x2), axis, -1))
+    (a1, a2), (b1, b2) = ([np.roll(x, -by, axis=-1) for by in (1, 2)] for x in (a, b))
+    return np.moveaxis(a1 * b2 - a2 * b1, -1, axisc)
 
 
 @composite(np.linalg.multi_dot)
 def multi_dot(arrays: Any) -> Any:
     """Return a product of matrices (or of a vector at either end), the cheapest products first."""
     matrices = [as_array(a) for a in arrays]
-    if len(matrices) < 2:
-        raise ValueError("np.linalg.multi_dot: needs at least two arrays")
-    first, last = matrices[0].ndim == 1, matrices[-1].ndim == 1
-    if first:
-        matrices[0] = matrices[0].reshape(1, -1)
-    if last:
-        matrices[-1] = matrices[-1].reshape(-1, 1)
-    if any(a.ndim != 2 for a in matrices):
+    shapes = [a.shape for a in matrices]
+    ndims = [len(shape) for shape in shapes]
+    if len(ndims) < 2 or {*ndims[1:-1]} - {2} or {*ndims} - {1, 2}:
         raise ValueError(
-            f"np.linalg.multi_dot: needs matrices, and vectors at the ends alone, not shapes "
-            f"{', '.join(str(np.shape(a)) for a in arrays)}"
+            f"np.linalg.multi_dot: needs at least two matrices, and vectors at the ends alone, "
+            f"not shapes {', '.join(map(str, shapes))}"
         )
-    lengths = (*(a.shape[0] for a in matrices), matrices[-1].shape[1])
-    ans = _chain(matrices, lengths, 0, len(matrices))
-    return ans[0 if first else slice(None), 0 if last else slice(None)]
+    rows = [shape[0] for shape in shapes[1:]]
+    return _product(matrices, (math.prod(shapes[0][:-1]), *rows, math.prod(shapes[-1][1:])))
 
 
-def _chain(matrices: Sequence[Any], lengths: tuple[int, ...], i: int, j: int) -> Any:
-    """Return the product of the matrices i to j - 1."""
-    if j - i == 1:
-        return matrices[i]
-    _, k = _cheapest(lengths, i, j)
-    return _chain(matrices, lengths, i, k) @ _chain(matrices, lengths, k, j)
+def _product(matrices: Sequence[Any], lengths: tuple[int, ...]) -> Any:
+    """Return a product of matrices, given how many rows each has, and columns the last."""
+    if len(matrices) == 1:
+        return matrices[0]
+    _, k = _cheapest(lengths)
+    return _product(matrices[:k], lengths[: k + 1]) @ _product(matrices[k:], lengths[k:])
 
 
 @functools.cache
-def _cheapest(lengths: tuple[int, ...], i: int, j: int) -> tuple[int, int]:
-    """Return the fewest multiplications for the matrices i to j - 1, and where to split them."""
-    if j - i == 1:
-        return 0, i
+def _cheapest(lengths: tuple[int, ...]) -> tuple[int, int]:
+    """Return the fewest multiplications for a product of matrices, and where to split it."""
+    if len(lengths) == 2:
+        return 0, 0
+    outer = lengths[0] * lengths[-1]
     return min(
-        (
-            _cheapest(lengths, i, k)[0]
-            + _cheapest(lengths, k, j)[0]
-            + lengths[i] * lengths[k] * lengths[j],
-            k,
-        )
-        for k in range(i + 1, j)
+        (_cheapest(lengths[: k + 1])[0] + outer * lengths[k] + _cheapest(lengths[k:])[0], k)
+        for k in range(1, len(lengths) - 1)
     )
 
 
@@ -253,176 +193,82 @@ def _cheapest(lengths: tuple[int, ...], i: int, j: int) -> tuple[int, int]:
 def matrix_power(a: Any, n: int) -> Any:
     """Return the n-th power of square matrices, for negative n that of their inverses."""
     n = operator.index(n)
+    if n < 0:
+        return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
         return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype))
-    base, ans = a if n > 0 else np.linalg.inv(a), None
-    for bit in f"{abs(n):b}":
-        if ans is not None:
-            ans = ans @ ans
-        if bit == "1":
-            ans = +base if ans is None else ans @ base
-    return ans
+    if n == 1:
+        return +a
+    root = matrix_power(a, n // 2)
+    return root @ root @ a if n % 2 else root @ root
 
 
 # ---------------------------------------------------------------------------- einsum
 
+_LETTERS = string.ascii_uppercase + string.ascii_lowercase
+
 
 def _einsum_operand(
-    g: Any, argnum: int, operands: Any, terms: Sequence[str], output: str, optimize: Any
+    g: Any, argnum: int, like: Any, operands: Any, subscripts: str, optimize: Any
 ) -> Any:
-    """Return the cotangent of an operand: the einsum of ``g`` and the others to its subscripts."""
-    others = [k for k in range(len(operands)) if k != argnum]
-    return _einsum(
-        g,
-        *(operands[k] for k in others),
-        terms=[output, *(terms[k] for k in others)],
-        output=terms[argnum],
-        optimize=optimize is not False,  # a path would be that of other operands
-    )
+    """Return the cotangent of an operand: the einsum of ``g`` and the others to its subscripts.
 
-
-@primitive(_einsum_operand)
-def _einsum(*operands: Any, terms: Sequence[str], output: str, optimize: Any) -> Any:
-    """Return ``np.einsum`` of operands none of which repeats a subscript.
-
-    Every subscript is that of another operand or of the output too, and has one length.
+    A subscript that none of them has in full length is given to ones. Where the operand repeats
+    one, the cotangent has another, and an identity matrix is zero where the two differ.
     """
-    return np.einsum(f"{','.join(terms)}->{output}", *operands, optimize=optimize)
+    terms = list(_terms(subscripts, tuple(x.ndim for x in operands)))
+    factors = [*operands, g]
+    own, _ = terms.pop(argnum), factors.pop(argnum)
+    known = {pair for term, x in zip(terms, factors) for pair in zip(term, x.shape)}
+    unused = (label for label in _LETTERS if not any(label in term for term in (own, *terms)))
+    wanted = ""
+    for label, length in zip(own, like.shape):
+        if label in wanted:
+            first, label = label, next(unused)
+            terms.append(first + label)
+            factors.append(np.eye(length, dtype=g.dtype))
+        elif (label, length) not in known:
+            terms.append(label)
+            factors.append(np.ones(length, g.dtype))
+        wanted += label
+    optimize = optimize is not False  # a path would be that of other operands
+    return _einsum(*factors, subscripts=f"{','.join(terms)}->{wanted}", optimize=optimize)
 
 
-class _Step(NamedTuple):
-    """What is done to an operand of einsum first."""
+@primitive(_einsum_operand, broadcasts=True)
+def _einsum(*operands: Any, subscripts: str, optimize: Any) -> Any:
+    return np.einsum(subscripts, *operands, optimize=optimize)
 
-    diagonals: tuple[tuple[int, int], ...]  # pairs of axes with the same subscript
-    shape: tuple[int, ...] | None  # without axes of length 1 that are to be broadcast
-    summed: tuple[int, ...]  # axes whose subscript is nowhere else
+
+@functools.lru_cache(maxsize=1024)
+def _terms(subscripts: str, ndims: tuple[int, ...]) -> list[str]:
+    """Return the subscripts of each operand and of the output, letters in place of ellipses."""
+    inputs, arrow, output = "".join(subscripts.split()).partition("->")
+    labels = inputs.replace("...", "").replace(",", "")
+    if not arrow:
+        output = "..." + "".join(label for label in _LETTERS if labels.count(label) == 1)
+    terms = inputs.split(",")
+    hidden = [ndim - len(term.replace("...", "")) for ndim, term in zip(ndims, terms)]
+    unused = [label for label in _LETTERS if label not in labels][: max(hidden)]
+    return [
+        term.replace("...", "".join(unused[len(unused) - count :]))
+        for term, count in zip([*terms, output], [*hidden, len(unused)])
+    ]
 
 
 @composite(np.einsum)
 def einsum(*operands: Any, optimize: Any = False) -> Any:
-    """Return the sum of products that subscripts describe, in any form that NumPy takes.
-
-    Repeated subscripts, sums over one operand's own axes and axes of length 1 that are broadcast
-    are dealt with first.
-    """
-    subscripts: Any = operands[0]
-    if isinstance(subscripts, str):
-        arrays = [as_array(a) for a in operands[1:]]
-    else:
-        count = len(operands) // 2 * 2
-        arrays = [as_array(a) for a in operands[:count:2]]
-        subscripts = tuple(map(tuple, operands[1:count:2])), *map(tuple, operands[count:])
-    steps, terms, output = _einsum_plan(subscripts, tuple(a.shape for a in arrays))
-    for i, step in enumerate(steps):
-        for pair in step.diagonals:
-            arrays[i] = np.diagonal(arrays[i], 0, *pair)
-        if step.shape is not None:
-            arrays[i] = arrays[i].reshape(step.shape)
-        if step.summed:
-            arrays[i] = arrays[i].sum(axis=step.summed)
-    if len(arrays) == 1:
-        return arrays[0].transpose([terms[0].index(label) for label in output])
-    return _einsum(*arrays, terms=terms, output=output, optimize=optimize)
-
-
-@functools.lru_cache(maxsize=1024)
-def _einsum_plan(
-    subscripts: Any, shapes: tuple[tuple[int, ...], ...]
-) -> tuple[list[_Step], list[str], str]:
-    """Return the step for each operand, the subscripts it then has, and the output's."""
-    terms, output = _subscripts(subscripts, shapes)
-    lengths: dict[int, int] = {}
-    for term, shape in zip(terms, shapes):
-        for label, length in zip(term, shape):
-            if lengths.get(label, 1) == 1:
-                lengths[label] = length
-    for label in output:
-        if label not in lengths or output.count(label) > 1:
-            raise ValueError("np.einsum: the output repeats a subscript, or has one of its own")
-    simplified = [_simplified(shape, term, lengths) for shape, term in zip(shapes, terms)]
-    terms = [term for _, _, term in simplified]
-    steps = []
-    for i, (diagonals, kept, term) in enumerate(simplified):
-        elsewhere = {label for other in (*terms[:i], *terms[i + 1 :], output) for label in other}
-        own = tuple(axis for axis, label in enumerate(term) if label not in elsewhere)
-        steps.append(_Step(diagonals, kept, own))
-        terms[i] = [label for label in term if label in elsewhere]
-    letters = dict(zip(lengths, string.ascii_letters))
-    written = ["".join(letters[label] for label in term) for term in (*terms, output)]
-    return steps, written[:-1], written[-1]
-
-
-def _subscripts(
-    subscripts: Any, shapes: tuple[tuple[int, ...], ...]
-) -> tuple[list[list[int]], list[int]]:
-    """Return the subscripts of each operand, and of the output, as numbers.
-
-    An ellipsis stands for the numbers that end in -1.
-    """
-    given: Any
-    if isinstance(subscripts, str):
-        inputs, arrow, written = "".join(subscripts.split()).partition("->")
-        given = [_numbers(term) for term in inputs.split(",")]
-        outputs = [_numbers(written)] if arrow else []
-    else:
-        given, *outputs = subscripts
-        if any(label is not ... and label < 0 for term in (*given, *outputs) for label in term):
-            raise ValueError("np.einsum: subscripts must not be negative")
-    if len(given) != len(shapes):
-        raise ValueError(
-            f"np.einsum: subscripts for {len(given)} operands, but {len(shapes)} given"
-        )
-    terms = []
-    for shape, term in zip(shapes, given):
-        hidden = len(shape) - len(term) + 1 if ... in term else 0
-        if hidden < 0 or (... not in term and len(term) != len(shape)):
-            raise ValueError(f"np.einsum: {len(term)} subscripts for an operand of shape {shape}")
-        terms.append(_expanded(term, hidden))
-    every = [label for term in terms for label in term]
-    hidden = max(0, -min(every, default=0))
-    once = sorted(label for label in every if label >= 0 and every.count(label) == 1)
-    output = outputs[0] if outputs else [..., *once]
-    if hidden and ... not in output:
-        raise ValueError("np.einsum: the output must have an ellipsis (...), as the operands do")
-    return terms, _expanded(output, hidden)
-
-
-def _numbers(term: str) -> list[Any]:
-    """Return subscripts as numbers in alphabetic order, an ellipsis as itself."""
-    left, dots, right = term.partition("...")
-    return [*map(ord, left), *([...] if dots else []), *map(ord, right)]
-
-
-def _expanded(term: Sequence[Any], hidden: int) -> list[int]:
-    """Return subscripts with an ellipsis replaced by those of the axes it stands for."""
-    return [
-        number
-        for label in term
-        for number in (range(-hidden, 0) if label is ... else (operator.index(label),))
-    ]
-
-
-def _simplified(
-    shape: tuple[int, ...], term: list[int], lengths: dict[int, int]
-) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...] | None, list[int]]:
-    """Return an operand's diagonals to take, its shape without axes to be broadcast, its rest."""
-    given, diagonals = shape, []
-    for label in dict.fromkeys(term):
-        while term.count(label) > 1:
-            i = term.index(label)
-            k = term.index(label, i + 1)
-            if shape[i] != shape[k]:
-                raise ValueError(
-                    f"np.einsum: a repeated subscript for axes of lengths {shape[i]} and {shape[k]}"
-                )
-            diagonals.append((i, k))
-            shape = (*shape[:i], *shape[i + 1 : k], *shape[k + 1 :], shape[i])
-            term = [*term[:i], *term[i + 1 : k], *term[k + 1 :], label]
-    kept = [i for i, label in enumerate(term) if shape[i] == lengths[label]]
-    if any(length != 1 for i, length in enumerate(shape) if i not in kept):
-        raise ValueError(f"np.einsum: an operand of shape {given} does not fit the other operands")
-    smaller = tuple(shape[i] for i in kept)
-    return tuple(diagonals), None if smaller == shape else smaller, [term[i] for i in kept]
+    """Return the sum of products that subscripts describe, in any form that NumPy takes."""
+    subscripts, *arrays = operands
+    if not isinstance(subscripts, str):
+        count = len(operands) // 2
+        arrays = list(operands[: 2 * count : 2])
+        terms = [
+            "".join("..." if i is ... else _LETTERS[range(52).index(i)] for i in term)
+            for term in (*operands[1 : 2 * count : 2], *operands[2 * count :])
+        ]
+        subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
+    return _einsum(*map(as_array, arrays), subscripts=subscripts, optimize=optimize)
 
 
 # ---------------------------------------------------------------------------- inverses
@@ -473,9 +319,7 @@ def _det(g: Any, ans: Any, a: Any) -> Any:
     Where a matrix is singular, or too nearly so for its inverse, they are worked out otherwise.
     """
     plain = bare(a)
-    with np.errstate(all="ignore"):
-        near = plain.size and np.max(np.linalg.cond(plain, 1)) > np.finfo(plain.dtype).eps ** -0.5
-    if near:
+    if plain.size and np.max(np.linalg.cond(plain, 1)) > np.finfo(plain.dtype).eps ** -0.5:
         return g[..., None, None] * _cofactors(a)
     return (g * ans)[..., None, None] * _t(np.linalg.inv(a))
 
@@ -637,24 +481,6 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return _svd(a)
 
 
-@composite(np.linalg.svdvals)
-def svdvals(x: Any, /) -> Any:
-    """Return singular values."""
-    return _svd(x)[1]
-
-
-@composite(np.linalg.eigvalsh)
-def eigvalsh(a: Any, UPLO: str = "L") -> Any:
-    """Return the eigenvalues of symmetric matrices."""
-    return np.linalg.eigh(a, UPLO)[0]  # type: ignore[call-overload]
-
-
-@composite(np.linalg.eigvals)
-def eigvals(a: Any) -> Any:
-    """Return eigenvalues, where they are real."""
-    return np.linalg.eig(a)[0]
-
-
 def _qr_a(g: Any, ans: Any) -> Any:
     """Return the cotangent of ``a`` in ``a = q r``, for at least as many rows as columns.
 
@@ -705,6 +531,19 @@ derivative(np.linalg.pinv,      _pinv)
 derivative(np.linalg.cholesky,  _cholesky)
 derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
 derivative(np.linalg.eig,       _eig)
+
+# ---------------------------------------------------------------------------- formulas of one line
+enter_composite(np.vdot,        lambda a, b: np.ravel(a) @ np.ravel(b))
+enter_composite(np.outer,       lambda a, b: np.ravel(a)[:, None] * np.ravel(b))
+enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
+enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
+enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
+enter_composite(np.linalg.cross, lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis))
+enter_composite(np.linalg.vecdot, lambda x1, x2, /, *, axis=-1: np.vecdot(
+                                     np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)))
+enter_composite(np.linalg.svdvals, lambda x, /: np.linalg.svd(x, compute_uv=False))
+enter_composite(np.linalg.eigvalsh, lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
+enter_composite(np.linalg.eigvals, lambda a: np.linalg.eig(a)[0])
 # fmt: on
 
 constant(np.linalg.matrix_rank, np.einsum_path)
