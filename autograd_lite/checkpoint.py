@@ -162,12 +162,18 @@ def exists(path: str | os.PathLike[str]) -> bool:
     path : path
         As for :func:`load`.
 
+    Raises
+    ------
+    ValueError
+        If it ends in neither ``.npz`` nor ``.safetensors``.
+
     Examples
     --------
     >>> ag.checkpoint.exists("/tmp/no_such_model.npz")
     False
     """
     target = Path(os.path.realpath(path))
+    _format(target)
     return target.exists() or _previous(target).exists()
 
 

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autograd_lite.nn.arguments import choice, count, positive
 from autograd_lite.tensor import Tensor, bare, overwritable
 
 _BLOCK = 1 << 16  # elements updated at a time
 
-_AT_LEAST_0 = ("lr", "weight_decay", "eps", "lr_decay")
-_BELOW_1 = ("momentum", "alpha")
+# What settings must stay below, being at least 0, and how to say so.
+_RANGES = {
+    **dict.fromkeys(("lr", "lr_decay", "weight_decay", "eps"), (math.inf, "finite and at least 0")),
+    **dict.fromkeys(("momentum", "alpha"), (1, "from 0 to below 1")),
+    "betas": (1, "two numbers from 0 to below 1"),
+}
 
 
 class Optimizer:
@@ -58,6 +64,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    _decoupled = False  # whether weight decay shrinks the parameter itself
 
     def __init__(self, params: Any, **settings: Any) -> None:
         name = type(self).__name__
@@ -92,14 +99,15 @@ class Optimizer:
 
     def _check(self, group: Mapping[str, Any]) -> None:
         """Raise ValueError for a setting out of its range."""
-        for key, value in group.items():
-            values = value if key == "betas" else (value,)
-            below_1 = key in _BELOW_1 or key == "betas"
-            if (below_1 or key in _AT_LEAST_0) and not all(
-                0 <= v < (1 if below_1 else math.inf) for v in values
-            ):
-                bounds = "from 0 to below 1" if below_1 else "finite and at least 0"
-                raise ValueError(f"{type(self).__name__}: {key} must be {bounds}, got {value}")
+        for key, (below, words) in _RANGES.items():
+            value = group.get(key, 0)
+            try:
+                first, second = value if key == "betas" and key in group else (value, value)
+                fits = 0 <= first < below and 0 <= second < below
+            except (TypeError, ValueError):
+                fits = False
+            if not fits:
+                raise ValueError(f"{type(self).__name__}: {key} must be {words}, got {value!r}")
 
     def _parameters(self) -> list[Any]:
         return [p for group in self.groups for p in group["params"]]
@@ -121,7 +129,8 @@ class Optimizer:
     def _step(self, group: dict[str, Any], p: Tensor, place: int) -> None:
         state = self.state.setdefault(place, {"step": 0})
         state["step"] += 1
-        slots = self._slots(group)
+        # A momentum may come later, by load_state_dict or by hand; slots start from 0.
+        slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
         for name in slots:
             if name not in state:
                 state[name] = np.zeros(p.shape, p.dtype)
@@ -131,23 +140,24 @@ class Optimizer:
         scratch = self._scratch.get(array.dtype)
         if scratch is None:
             scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
-        constants = self._constants(group, state["step"])
+        decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
-            blocks = [a[start : start + _BLOCK] for a in arrays]
-            n = len(blocks[0])
-            self._update(group, constants, *blocks, scratch[0, :n], scratch[1, :n])
+            x, g, *rest = [a[start : start + _BLOCK] for a in arrays]
+            a, b = scratch[0, : len(x)], scratch[1, : len(x)]
+            if decay and self._decoupled:
+                x *= 1 - group["lr"] * decay
+            elif decay:
+                g = np.add(g, np.multiply(x, decay, out=b), out=b)
+            direction, rate = self._direction(group, state["step"], g, *rest, a)
+            x -= np.multiply(direction, rate, out=a)
         if not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
-    def _slots(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the slots that the settings of now need; they start from 0."""
-        return self.slots
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        """Return what one block of a parameter moves against, and the factor of that.
 
-    def _constants(self, group: Mapping[str, Any], step: int) -> Any:
-        """Return what the update of all elements has in common."""
-
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        """Update one block in place, given parameter, gradient, slots and two scratch arrays."""
+        The arrays are the gradient, the slots, which are updated in place, and one to write into.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -168,9 +178,10 @@ class Optimizer:
             If it is of another optimiser, or other groups or shapes; nothing has changed then.
         """
         name = type(self).__name__
-        if state.get("optimizer") != name:
+        if state.get("optimizer") != name or not {"groups", "state"} <= state.keys():
             raise ValueError(
-                f"{name}.load_state_dict: this is the state of {state.get('optimizer')}"
+                f"{name}.load_state_dict: this is the state of {state.get('optimizer')}, "
+                f"with {', '.join(state)}; it needs optimizer={name!r}, groups and state"
             )
         if len(state["groups"]) != len(self.groups):
             raise ValueError(
@@ -185,7 +196,7 @@ class Optimizer:
     def _check_slots(self, state: Mapping[str, Any]) -> None:
         parameters = self._parameters()
         for place, slots in state.items():
-            missing = [name for name in self.slots if name not in slots]
+            missing = [name for name in ("step", *self.slots) if name not in slots]
             if missing:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: the state of parameter {place} "
@@ -237,28 +248,18 @@ class SGD(Optimizer):
         settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, lr=lr, **settings)
 
-    def _slots(self, group: Mapping[str, Any]) -> tuple[str, ...]:
-        return ("momentum_buffer",) if group["momentum"] else ()
-
     def _check(self, group: Mapping[str, Any]) -> None:
         super()._check(group)
         if group["nesterov"] and not group["momentum"]:
             raise ValueError("SGD: nesterov needs a momentum above 0")
 
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        p, g, *slots, a, b = arrays
-        if group["weight_decay"]:
-            g = np.add(g, np.multiply(p, group["weight_decay"], out=a), out=a)
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        g, *slots, a = arrays
         if slots:
-            v = slots[0]
-            v *= group["momentum"]
-            v += g
-            g = (
-                np.add(g, np.multiply(v, group["momentum"], out=b), out=b)
-                if group["nesterov"]
-                else v
-            )
-        p -= np.multiply(g, group["lr"], out=a)
+            v = _decayed_sum(slots[0], group["momentum"], g)
+            nesterov = group["nesterov"]
+            g = np.add(g, np.multiply(v, group["momentum"], out=a), out=a) if nesterov else v
+        return g, group["lr"]
 
 
 class Adam(Optimizer):
@@ -295,7 +296,6 @@ class Adam(Optimizer):
     """
 
     slots = ("exp_avg", "exp_avg_sq")
-    _decoupled = False
 
     def __init__(
         self,
@@ -305,34 +305,40 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def _constants(self, group: Mapping[str, Any], step: int) -> tuple[float, float]:
-        """Return the step size and eps, both for a root of the mean square without correction."""
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        g, m, v, a = arrays
         beta1, beta2 = group["betas"]
-        root = math.sqrt(1 - beta2**step)
-        return group["lr"] * root / (1 - beta1**step), group["eps"] * root
-
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        p, g, m, v, a, b = arrays
-        (rate, eps), (beta1, beta2) = constants, group["betas"]
-        decay = group["weight_decay"]
-        if decay and self._decoupled:
-            p *= 1 - group["lr"] * decay
-        elif decay:
-            g = np.add(g, np.multiply(p, decay, out=b), out=b)
         np.subtract(g, m, out=a)
         a *= 1 - beta1
         m += a
-        np.multiply(g, g, out=a)
-        a *= 1 - beta2
-        v *= beta2
-        v += a
-        np.sqrt(v, out=a)
-        a += eps
-        np.divide(m, a, out=a)
-        a *= rate
-        p -= a
+        _add_square(v, g, beta2, a)
+        # The corrections for the start from 0 are left to the step size and eps.
+        root = math.sqrt(1 - beta2**step)
+        _over_root(m, v, group["eps"] * root, a)
+        return a, group["lr"] * root / (1 - beta1**step)
+
+
+def _decayed_sum(total: Any, decay: float, new: Any) -> Any:
+    """Return ``decay * total + new``, written into the total."""
+    total *= decay
+    total += new
+    return total
+
+
+def _add_square(mean: Any, g: Any, decay: float, a: Any) -> None:
+    """Add the square of a gradient to a running mean; ``a`` is written into."""
+    np.multiply(g, g, out=a)
+    a *= 1 - decay
+    _decayed_sum(mean, decay, a)
+
+
+def _over_root(x: Any, square: Any, eps: float, a: Any) -> None:
+    """Write ``x / (sqrt(square) + eps)`` into ``a``."""
+    np.sqrt(square, out=a)
+    a += eps
+    np.divide(x, a, out=a)
 
 
 class AdamW(Adam):
@@ -392,7 +398,7 @@ class RMSprop(Optimizer):
     array([0.75, 1.75])
     """
 
-    slots = ("square_avg", "momentum_buffer")
+    slots = ("square_avg",)
 
     def __init__(
         self,
@@ -406,20 +412,11 @@ class RMSprop(Optimizer):
         settings = {"weight_decay": weight_decay, "momentum": momentum}
         super().__init__(params, lr=lr, alpha=alpha, eps=eps, **settings)
 
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        p, g, square, v, a, b = arrays
-        if group["weight_decay"]:
-            g = np.add(g, np.multiply(p, group["weight_decay"], out=b), out=b)
-        np.multiply(g, g, out=a)
-        a *= 1 - group["alpha"]
-        square *= group["alpha"]
-        square += a
-        np.sqrt(square, out=a)
-        a += group["eps"]
-        np.divide(g, a, out=a)
-        v *= group["momentum"]
-        v += a
-        p -= np.multiply(v, group["lr"], out=a)
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        g, square, *slots, a = arrays
+        _add_square(square, g, group["alpha"], a)
+        _over_root(g, square, group["eps"], a)
+        return _decayed_sum(slots[0], group["momentum"], a) if slots else a, group["lr"]
 
 
 class Adagrad(Optimizer):
@@ -457,19 +454,11 @@ class Adagrad(Optimizer):
     ) -> None:
         super().__init__(params, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
 
-    def _constants(self, group: Mapping[str, Any], step: int) -> float:
-        return float(group["lr"] / (1 + (step - 1) * group["lr_decay"]))
-
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        p, g, total, a, b = arrays
-        if group["weight_decay"]:
-            g = np.add(g, np.multiply(p, group["weight_decay"], out=b), out=b)
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        g, total, a = arrays
         total += np.multiply(g, g, out=a)
-        np.sqrt(total, out=a)
-        a += group["eps"]
-        np.divide(g, a, out=a)
-        a *= constants
-        p -= a
+        _over_root(g, total, group["eps"], a)
+        return a, group["lr"] / (1 + (step - 1) * group["lr_decay"])
 
 
 class Lion(Optimizer):
@@ -495,6 +484,7 @@ class Lion(Optimizer):
     """
 
     slots = ("exp_avg",)
+    _decoupled = True
 
     def __init__(
         self,
@@ -503,20 +493,16 @@ class Lion(Optimizer):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr=lr, betas=tuple(betas), weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
 
-    def _update(self, group: Mapping[str, Any], constants: Any, *arrays: Any) -> None:
-        p, g, m, a, b = arrays
-        (beta1, beta2), lr = group["betas"], group["lr"]
-        p *= 1 - lr * group["weight_decay"]
-        np.subtract(m, g, out=a)
-        np.multiply(a, beta1, out=b)
-        b += g
-        np.sign(b, out=b)
-        b *= lr
-        p -= b
-        a *= beta2
-        np.add(a, g, out=m)
+    def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
+        g, m, a = arrays
+        beta1, beta2 = group["betas"]
+        m -= g
+        np.multiply(m, beta1, out=a)
+        a += g
+        _decayed_sum(m, beta2, g)
+        return np.sign(a, out=a), group["lr"]
 
 
 # ---------------------------------------------------------------------------- L-BFGS
@@ -580,8 +566,7 @@ class LBFGS(Optimizer):
         super().__init__(params, lr=lr)
         if len(self.groups) > 1:
             raise ValueError("LBFGS: parameter groups are not supported")
-        if max_iter < 1 or history_size < 1:
-            raise ValueError("LBFGS: max_iter and history_size must be at least 1")
+        count("LBFGS", max_iter=max_iter, history_size=history_size)
         self.max_iter = max_iter
         self.tolerance_grad = tolerance_grad
         self.tolerance_change = tolerance_change
@@ -615,7 +600,7 @@ class LBFGS(Optimizer):
         for _ in range(self.max_iter):
             if np.abs(g).max() <= self.tolerance_grad:
                 break
-            d = self._direction(g)
+            d = self._descent(g)
             slope = float(g @ d)
             if not slope < 0:
                 break
@@ -648,13 +633,17 @@ class LBFGS(Optimizer):
         self._assign(x)
         loss = closure()
         self.n_eval += 1
+        if all(p.grad is None for p in self._parameters()):
+            raise ValueError(
+                "LBFGS.step: the closure left no gradient; it must call the loss's backward()"
+            )
         gradients = [
             np.zeros(p.size, p.dtype) if p.grad is None else bare(p.grad).reshape(-1)
             for p in self._parameters()
         ]
         return float(bare(loss)), np.concatenate(gradients)
 
-    def _direction(self, g: Any) -> Any:
+    def _descent(self, g: Any) -> Any:
         """Return minus the gradient times the approximate inverse Hessian.
 
         In the compact form of Byrd, Nocedal and Schnabel (1994), theorem 2.2: a few products of
@@ -772,6 +761,10 @@ def _interpolated(a: _Point, b: _Point, low: float, high: float) -> float:
 # ---------------------------------------------------------------------------- schedules
 
 
+_COUNTS = ("step_size", "total_iters", "T_max", "total_steps")
+
+
+@dataclass(eq=False)
 class Schedule:
     """A learning rate for each step: closed formulas of the number of :meth:`step` calls.
 
@@ -795,10 +788,17 @@ class Schedule:
     0.25
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    optimizer: Optimizer
+
+    def __post_init__(self) -> None:
+        """Check the settings and set the first rate."""
+        name, optimizer = type(self).__name__, self.optimizer
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: expected an optimiser, not {optimizer!r}")
-        self.optimizer = optimizer
+            raise TypeError(f"{name}: expected an optimiser, not {optimizer!r}")
+        for setting in _COUNTS:
+            if getattr(self, setting, 1) < 1:
+                value = getattr(self, setting)
+                raise ValueError(f"{name}: {setting} must be at least 1, got {value}")
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
@@ -829,15 +829,17 @@ class Schedule:
             If it is of another schedule or number of groups.
         """
         name = type(self).__name__
-        if state.get("schedule") != name or len(state["base"]) != len(self.optimizer.groups):
+        groups = len(state.get("base", ()))
+        if state.get("schedule") != name or groups != len(self.optimizer.groups):
             raise ValueError(
                 f"{name}.load_state_dict: this is the state of {state.get('schedule')} "
-                f"with {len(state.get('base', ()))} groups"
+                f"with {groups} groups"
             )
         self.base = list(state["base"])
         self.count = state["count"]
 
 
+@dataclass(eq=False)
 class StepLR(Schedule):
     """``lr * gamma ** (count // step_size)`` after ``count`` steps.
 
@@ -863,16 +865,15 @@ class StepLR(Schedule):
     [1.0, 1.0, 0.5, 0.5, 0.25]
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
-        self.step_size = _at_least_1("StepLR", "step_size", step_size)
-        self.gamma = gamma
-        super().__init__(optimizer)
+    step_size: int
+    gamma: float = 0.1
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps."""
         return base * self.gamma ** (count // self.step_size)
 
 
+@dataclass(eq=False)
 class LinearLR(Schedule):
     """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``.
 
@@ -898,12 +899,8 @@ class LinearLR(Schedule):
     [0.25, 0.5, 0.75, 1.0, 1.0]
     """
 
-    def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1 / 3, total_iters: int = 5
-    ) -> None:
-        self.start_factor = start_factor
-        self.total_iters = _at_least_1("LinearLR", "total_iters", total_iters)
-        super().__init__(optimizer)
+    start_factor: float = 1 / 3
+    total_iters: int = 5
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps."""
@@ -911,6 +908,7 @@ class LinearLR(Schedule):
         return base * (self.start_factor + (1 - self.start_factor) * done)
 
 
+@dataclass(eq=False)
 class CosineAnnealingLR(Schedule):
     """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps, where it stays.
 
@@ -940,13 +938,9 @@ class CosineAnnealingLR(Schedule):
     [0.5, 1.0, 0.854, 0.5, 0.146, 0.0, 0.0]
     """
 
-    def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, warmup: int = 0
-    ) -> None:
-        self.T_max = _at_least_1("CosineAnnealingLR", "T_max", T_max)
-        self.eta_min = eta_min
-        self.warmup = warmup
-        super().__init__(optimizer)
+    T_max: int
+    eta_min: float = 0.0
+    warmup: int = 0
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps."""
@@ -955,6 +949,7 @@ class CosineAnnealingLR(Schedule):
         return _cosine(base, self.eta_min, (count - self.warmup) / self.T_max)
 
 
+@dataclass(eq=False)
 class OneCycleLR(Schedule):
     """Up to ``max_lr`` and down again along cosines (Smith and Topin, 2018).
 
@@ -986,34 +981,28 @@ class OneCycleLR(Schedule):
     [0.04, 0.52, 1.0, 0.95, 0.812, 0.611, 0.389, 0.188, 0.05, 0.0]
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        max_lr: float,
-        total_steps: int,
-        pct_start: float = 0.3,
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-    ) -> None:
-        self.max_lr = max_lr
-        self.total_steps = _at_least_1("OneCycleLR", "total_steps", total_steps)
-        if not 0 < pct_start < 1:
-            raise ValueError(f"OneCycleLR: pct_start must be between 0 and 1, got {pct_start}")
-        self.pct_start = pct_start
-        self.div_factor = div_factor
-        self.final_div_factor = final_div_factor
-        super().__init__(optimizer)
+    max_lr: float
+    total_steps: int
+    pct_start: float = 0.3
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
+
+    def __post_init__(self) -> None:
+        """Check the settings and set the first rate."""
+        _between_0_and_1(self, "pct_start")
+        super().__post_init__()
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps."""
         first = self.max_lr / self.div_factor
         top = self.pct_start * self.total_steps - 1
-        if count <= top:
+        if count < top:
             return _cosine(first, self.max_lr, count / top)
         done = (count - top) / (self.total_steps - 1 - top)
         return _cosine(self.max_lr, first / self.final_div_factor, done)
 
 
+@dataclass(eq=False)
 class ReduceLROnPlateau(Schedule):
     """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
 
@@ -1049,27 +1038,19 @@ class ReduceLROnPlateau(Schedule):
     0.5
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: Literal["min", "max"] = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        min_lr: float = 0.0,
-    ) -> None:
-        if mode not in ("min", "max"):
-            raise ValueError(f"ReduceLROnPlateau: mode must be 'min' or 'max', not {mode!r}")
-        if not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: factor must be between 0 and 1, got {factor}")
-        self.mode = mode
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.min_lr = min_lr
-        self.best: float | None = None
-        self.bad = 0
-        super().__init__(optimizer)
+    mode: Literal["min", "max"] = "min"
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    min_lr: float = 0.0
+    best: float | None = field(default=None, init=False)
+    bad: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Check the settings and set the first rate."""
+        choice("ReduceLROnPlateau", ("min", "max"), mode=self.mode)
+        _between_0_and_1(self, "factor")
+        super().__post_init__()
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many reductions."""
@@ -1103,10 +1084,11 @@ class ReduceLROnPlateau(Schedule):
         self.best, self.bad = state["best"], state["bad"]
 
 
-def _at_least_1(name: str, setting: str, value: int) -> int:
-    if value < 1:
-        raise ValueError(f"{name}: {setting} must be at least 1, got {value}")
-    return value
+def _between_0_and_1(schedule: Schedule, setting: str) -> None:
+    value = getattr(schedule, setting)
+    if not 0 < value < 1:
+        name = type(schedule).__name__
+        raise ValueError(f"{name}: {setting} must be between 0 and 1, got {value}")
 
 
 def _cosine(start: float, end: float, done: float) -> float:
@@ -1187,8 +1169,7 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     >>> w.grad.round(6)
     array([0.6, 0.8])
     """
-    if not max_norm > 0:
-        raise ValueError(f"optim.clip_grad_norm: max_norm must be positive, got {max_norm}")
+    positive("optim.clip_grad_norm", max_norm=max_norm)
     gradients = _gradients(params)
     norm = _norm(gradients)
     if not math.isfinite(norm):
@@ -1223,7 +1204,6 @@ def clip_grad_value(params: Tensor | Iterable[Tensor], clip_value: float) -> Non
     >>> w.grad
     array([-1. ,  0.5,  1. ])
     """
-    if not clip_value > 0:
-        raise ValueError(f"optim.clip_grad_value: clip_value must be positive, got {clip_value}")
+    positive("optim.clip_grad_value", clip_value=clip_value)
     for g in _gradients(params):
         np.clip(g, -clip_value, clip_value, out=g)

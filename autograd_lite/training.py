@@ -9,6 +9,7 @@ versions.
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import signal
@@ -16,24 +17,19 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from autograd_lite import checkpoint as checkpoints
+from autograd_lite.data import Batches
+from autograd_lite.nn.arguments import choice, count, positive
 from autograd_lite.nn.module import Module
-from autograd_lite.optim import (
-    LBFGS,
-    Optimizer,
-    ReduceLROnPlateau,
-    Schedule,
-    clip_grad_norm,
-    grad_norm,
-)
+from autograd_lite.optim import LBFGS, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm
 from autograd_lite.tensor import Tensor, bare, no_grad
 
 Metric = Callable[[Any, Any], float]
-_NO_BATCHES = "gave no batches; an iterator gives its own only once: pass a list or Batches"
 
 
 class History(dict[str, list[float]]):
@@ -138,35 +134,49 @@ def evaluate(
     >>> list(scores)
     ['loss', 'accuracy']
     """
-    return _evaluate(model, loss, data, metrics, "evaluate: the data")
-
-
-def _evaluate(
-    model: Callable[..., Any],
-    loss: Callable[[Any, Any], Any],
-    data: Iterable[Any],
-    metrics: Mapping[str, Metric] | None,
-    name: str,
-) -> dict[str, float]:
-    measures = {"loss": loss, **(metrics or {})}
+    measures = _measures("evaluate", loss, metrics)
     totals = dict.fromkeys(measures, 0.0)
     count = 0
-    training = isinstance(model, Module) and model.training
+    modules = [part for _, part in model.named_modules()] if isinstance(model, Module) else []
+    modes = [part.training for part in modules]
     if isinstance(model, Module):
         model.eval()
     try:
         with no_grad():
-            for x, target in _pairs(data, name):
+            for x, target in _pairs(data, "evaluate: the data"):
                 prediction = bare(model(x))
                 count += len(target)
-                for measured, measure in measures.items():
-                    totals[measured] += float(bare(measure(prediction, target))) * len(target)
+                for name, measure in measures.items():
+                    totals[name] += float(bare(measure(prediction, target))) * len(target)
     finally:
-        if isinstance(model, Module):
-            model.train(training)
-    if not count:
-        raise ValueError(f"{name} {_NO_BATCHES}")
-    return {measured: total / count for measured, total in totals.items()}
+        for part, mode in zip(modules, modes):
+            part.training = mode
+    return {name: total / count for name, total in totals.items()}
+
+
+def _measures(
+    caller: str, loss: Any, metrics: Mapping[str, Metric] | None
+) -> dict[str, Callable[[Any, Any], Any]]:
+    """Return the loss and the metrics by name, checked."""
+    metrics = {} if metrics is None else metrics
+    named = isinstance(metrics, Mapping)
+    if not named or not all(_takes(m, None, None) for m in (loss, *metrics.values())):
+        raise TypeError(
+            f"{caller}: loss must be a function of (prediction, target), and metrics a dictionary "
+            f"of such, as {{'accuracy': ag.training.accuracy}}; got {loss!r} and {metrics!r}"
+        )
+    return {"loss": loss, **metrics}
+
+
+def _takes(function: Any, *arguments: Any) -> bool:
+    """Return whether a function can be called with these, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function that has none
+        return callable(function)
+    return True
 
 
 def fit(
@@ -240,8 +250,9 @@ def fit(
         taken, nor do its batches count in the buffers. If the validation loss is: the message names
         the epoch.
     TypeError, ValueError
-        If the arguments do not fit together, the loss is no single number that depends on the
-        parameters, or there are no batches, as when an iterator is exhausted.
+        If the arguments do not fit together (before anything is trained), the loss is no single
+        number that depends on the parameters, or there are no batches, as when an iterator is
+        exhausted.
 
     Notes
     -----
@@ -258,74 +269,39 @@ def fit(
     >>> history["loss"][-1] < 1e-3
     True
     """
-    fixed = _check(model, optimizer)
-    if epochs < 0 or accumulate < 1 or (patience is not None and patience < 1):
-        raise ValueError("fit: epochs must be at least 0, accumulate and patience at least 1")
-    if schedule_every not in ("epoch", "step"):
-        raise ValueError(f"fit: schedule_every must be 'epoch' or 'step', not {schedule_every!r}")
-    if patience is not None and validation is None:
-        raise ValueError("fit: patience watches the validation loss; give validation=")
-    if checkpoint is not None and not hasattr(data, "load_state_dict"):
-        raise TypeError("fit: to resume exactly, the data must be ag.data.Batches")
-    run = _Run(model, data, optimizer, schedule, checkpoint)
-    has_buffers = any(True for _ in model.named_buffers())
-    size = len(data) if isinstance(data, Sized) else None
-    display = _Display(epochs, size) if progress else None
-
-    def zero_grad() -> None:
-        optimizer.zero_grad()
-        for p in fixed:
-            p.grad = None
-
-    def step() -> None:
-        held = [p for group in optimizer.groups for p in group["params"]]
-        try:
-            norm = grad_norm(held) if max_norm is None else clip_grad_norm(held, max_norm)
-        except FloatingPointError:
-            norm = math.nan
-        if not math.isfinite(norm):
-            names = {id(p): name for name, p in model.named_parameters()}
-            bad = [
-                names.get(id(p), "a parameter outside the model")
-                for p in held
-                if p.grad is not None and not np.isfinite(bare(p.grad)).all()
-            ]
-            raise FloatingPointError(
-                f"fit: the gradient of {', '.join(bad)} is not finite at {run.where()}, though the "
-                f"loss is; the step was not taken"
-            )
-        optimizer.step()
-        buffers.clear()
-        zero_grad()
-        run.steps += 1
-        if schedule is not None and schedule_every == "step":
-            schedule.step()
-
-    with _interruptible() as interrupted, _put_back(model) as buffers:
+    optional = {"patience": patience, "checkpoint_every": checkpoint_every}
+    count("fit", 0, epochs=epochs)
+    count("fit", accumulate=accumulate, **{k: v for k, v in optional.items() if v is not None})
+    limit = math.inf if max_norm is None else max_norm
+    positive("fit", max_norm=limit)
+    _measures("fit", loss, metrics)
+    if validation is None and (metrics or patience is not None):
+        raise ValueError("fit: metrics and patience need validation data; give validation=")
+    for name, batches in (("the data", data), ("the validation data", validation)):
+        if isinstance(batches, Batches):
+            _pair(batches.batch(slice(1)), f"fit: {name}")
+        elif isinstance(batches, (list, tuple)) and batches:
+            _pair(batches[0], f"fit: {name}")
+    _check_callbacks(callbacks)
+    run = _Run(model, data, optimizer, schedule, schedule_every, checkpoint)
+    display = _Display(epochs, data) if progress else None
+    with _interruptible() as interrupted, _put_back(run):
         if run.epoch < epochs and run.over(patience):
             print(f"fit: this run was stopped after epoch {run.epoch}, and stays so")
         while run.epoch < epochs and not run.over(patience) and not interrupted:
             model.train()
-            zero_grad()
-            waiting = 0
-            for x, target in _pairs(data, "fit"):
+            run.zero_grad()
+            for x, target in _pairs(data, f"fit: the data of epoch {run.epoch + 1}", run.seen):
+                run.note_buffers()
                 run.batch += 1
-                if has_buffers and not waiting:
-                    buffers.update((name, b.copy()) for name, b in model.named_buffers())
                 value = loss(model(x), target)
-                number = _checked_loss(value, x, target, run)
-                group = accumulate
-                if size is not None:
-                    done = (run.batch - 1) // accumulate * accumulate
-                    group = min(accumulate, size - done)
-                value.backward(np.full(value.shape, 1 / group, value.dtype))
-                del value  # the graph with it, before the next one is recorded
-                run.total += number * len(target)
+                run.total += run.checked_loss(value, x, target) * len(target)
                 run.seen += len(target)
-                waiting += 1
-                if waiting == group:
-                    step()
-                    waiting = 0
+                value.backward()
+                del value  # the graph with it, before the next one is recorded
+                run.waiting += 1
+                if run.waiting == accumulate:
+                    run.step(limit)
                     if checkpoint_every and run.steps % checkpoint_every == 0:
                         run.save()
                     if interrupted:
@@ -333,26 +309,20 @@ def fit(
                 if display:
                     display.advance()
             else:
-                if waiting:
-                    step()
-                if not run.seen:
-                    raise ValueError(f"fit: the data of epoch {run.epoch + 1} {_NO_BATCHES}")
+                if run.waiting:
+                    run.step(limit)
                 row = run.end_epoch()
                 if validation is not None:
-                    name = f"fit: the validation data after epoch {run.epoch}"
-                    scores = _evaluate(model, loss, validation, metrics, name)
+                    if isinstance(validation, Batches):
+                        validation.epoch = run.epoch  # so that a resumed run has the same order
+                    named = _pairs(validation, f"fit: the validation data after epoch {run.epoch}")
+                    scores = evaluate(model, loss, named, metrics)
                     if not math.isfinite(scores["loss"]):
                         raise FloatingPointError(
                             f"fit: the validation loss is {scores['loss']} after epoch {run.epoch};"
                             f" look for values that are not finite in the validation data"
                         )
                     row.update({f"val_{name}": score for name, score in scores.items()})
-                if schedule is not None and schedule_every == "epoch":
-                    watched = row.get("val_loss", row["loss"])
-                    if isinstance(schedule, ReduceLROnPlateau):
-                        schedule.step(watched)
-                    else:
-                        schedule.step()
                 run.record(row, patience)
                 if display:
                     display.end(row)
@@ -367,35 +337,132 @@ def fit(
     return run.history
 
 
+def _check_callbacks(callbacks: Any) -> None:
+    if not isinstance(callbacks, Sequence) or not all(_takes(c, None, None) for c in callbacks):
+        raise TypeError(
+            f"fit: callbacks must be a list of functions of (model, history), not {callbacks!r}"
+        )
+
+
 class _Run:
-    """What changes while a model is trained: all that a checkpoint holds."""
+    """A training: its parts, and what changes, which is all that a checkpoint holds."""
+
+    _NUMBERS = ("epoch", "steps", "batch", "seen", "bad", "total", "stopped", "best_loss")
 
     def __init__(
-        self,
-        model: Module,
-        data: Any,
-        optimizer: Optimizer,
-        schedule: Schedule | None,
-        path: str | os.PathLike[str] | None,
+        self, model: Any, data: Any, optimizer: Any, schedule: Any, every: str, path: Any
     ) -> None:
-        self.parts: dict[str, Any] = {
-            "model": model,
-            "optimizer": optimizer,
-            "data": data,
-            "schedule": schedule,
-        }
+        if not isinstance(model, Module):
+            raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
+        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+            raise TypeError(
+                f"fit: the optimizer must be one of ag.optim, but not LBFGS (call its step with a "
+                f"closure instead); got {type(optimizer).__name__}"
+            )
+        if schedule is not None and getattr(schedule, "optimizer", None) is not optimizer:
+            raise TypeError(
+                f"fit: the schedule must be one of ag.optim, of the same optimizer; got {schedule}"
+            )
+        choice("fit", ("epoch", "step"), schedule_every=every)
+        if every == "step" and isinstance(schedule, ReduceLROnPlateau):
+            raise ValueError("fit: ReduceLROnPlateau moves by epoch: leave out schedule_every")
+        self.parts = {"model": model, "optimizer": optimizer, "data": data, "schedule": schedule}
+        self.model, self.optimizer, self.schedule, self.every = model, optimizer, schedule, every
+        self.held = [p for group in optimizer.groups for p in group["params"]]
+        held = {id(p) for p in self.held}
+        parameters = list(model.parameters())
+        self.fixed = [p for p in parameters if id(p) not in held]
+        if len(self.fixed) == len(parameters):
+            raise ValueError("fit: the optimizer holds no parameter of the model")
+        self.has_buffers = any(True for _ in model.named_buffers())
+        self.noted: dict[str, np.ndarray] = {}  # the buffers before the batches of this step
         self.generators = model.generators()
         self.path = path
         self.history = History()
         self.epoch = self.steps = self.batch = self.seen = self.bad = 0
+        self.waiting = 0  # batches whose gradients have not made a step
         self.total = 0.0
         self.stopped = False
         self.best: dict[str, Any] | None = None
         self.best_loss = math.inf
-        if path is not None and checkpoints.exists(path):
+        if path is None:
+            return
+        if not hasattr(data, "load_state_dict"):
+            raise TypeError("fit: to resume exactly, the data must be ag.data.Batches")
+        if not Path(path).resolve().parent.is_dir():
+            raise FileNotFoundError(f"fit: make the folder of the checkpoint {path} first")
+        if checkpoints.exists(path):
             self._resume(checkpoints.load(path))
 
-    _NUMBERS = ("epoch", "steps", "batch", "seen", "bad", "total", "stopped", "best_loss")
+    def zero_grad(self) -> None:
+        """Forget the gradients, those of parameters that the optimiser does not hold too."""
+        for p in (*self.held, *self.fixed):
+            p.grad = None
+
+    def note_buffers(self) -> None:
+        """Note the buffers as they are before the batches of a step."""
+        if self.has_buffers and not self.waiting:
+            self.noted = {name: buffer.copy() for name, buffer in self.model.named_buffers()}
+
+    def checked_loss(self, value: Any, x: Any, target: Any) -> float:
+        """Return the loss as a number.
+
+        Raises
+        ------
+        TypeError
+            If it is no single number that depends on the parameters.
+        FloatingPointError
+            If it is not finite.
+        """
+        if not isinstance(value, Tensor) or value.size != 1 or not value.requires_grad:
+            raise TypeError(
+                "fit: loss(prediction, target) must give a single number that depends on the "
+                f"parameters, got {value!r}"
+            )
+        number = float(value.item())
+        if not math.isfinite(number):
+            counts = [
+                f"{np.size(a) - np.isfinite(a).sum()} values of {name} are not finite"
+                for name, a in (("x", bare(x)), ("the target", bare(target)))
+                if np.asarray(a).dtype.kind == "f" and not np.isfinite(a).all()
+            ]
+            why = (
+                "; ".join(counts) or "the batch is finite: try a smaller learning rate or max_norm"
+            )
+            raise FloatingPointError(f"fit: the loss is {number} at {self.where()}; {why}")
+        return number
+
+    def step(self, max_norm: float) -> None:
+        """Take a step along the mean gradient of the batches that wait for it.
+
+        Raises
+        ------
+        FloatingPointError
+            If it is not finite; the step is not taken.
+        """
+        for p in self.held:
+            if self.waiting > 1 and p.grad is not None:
+                p.grad /= self.waiting
+        try:
+            clip_grad_norm(self.held, max_norm)
+        except FloatingPointError:
+            names = {id(p): name for name, p in self.model.named_parameters()}
+            bad = [
+                names.get(id(p), "a parameter outside the model")
+                for p in self.held
+                if p.grad is not None and not np.isfinite(bare(p.grad)).all()
+            ]
+            raise FloatingPointError(
+                f"fit: the gradient of {', '.join(bad)} is not finite at {self.where()}, though "
+                f"the loss is; the step was not taken"
+            ) from None
+        self.optimizer.step()
+        self.noted = {}
+        self.zero_grad()
+        self.waiting = 0
+        self.steps += 1
+        if self.every == "step" and self.schedule is not None:
+            self.schedule.step()
 
     def save(self) -> None:
         """Write a checkpoint, where one is wanted."""
@@ -410,7 +477,13 @@ class _Run:
             state[name] = part.state_dict() if part is not None else None
         checkpoints.save(self.path, state, keep_previous=True)
 
-    def _resume(self, state: dict[str, Any]) -> None:
+    def _resume(self, state: Any) -> None:
+        needed = {*self._NUMBERS, *self.parts, "history", "best", "generators", "versions"}
+        if not isinstance(state, Mapping) or needed - state.keys():
+            raise ValueError(
+                f"fit: {self.path} holds no run of fit, but something that ag.save wrote; give "
+                f"checkpoint= another name, or load that with model.load_state_dict(ag.load(...))"
+            )
         if state["versions"]["numpy"] != np.__version__:
             warnings.warn(
                 f"the checkpoint was made with NumPy {state['versions']['numpy']}, this is "
@@ -444,14 +517,18 @@ class _Run:
     def end_epoch(self) -> dict[str, float]:
         """Return what the epoch gave, and begin another."""
         self.epoch += 1
-        rate = float(self.parts["optimizer"].groups[0]["lr"])
+        rate = float(self.optimizer.groups[0]["lr"])
         row = {"epoch": self.epoch, "loss": self.total / self.seen, "lr": rate}
         self.batch = self.seen = 0
         self.total = 0.0
         return row
 
     def record(self, row: Mapping[str, float], patience: int | None) -> None:
-        """Add to the history, and keep the best weights."""
+        """Add to the history, move the schedule on, and keep the best weights."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(row.get("val_loss", row["loss"]))
+        elif self.every == "epoch" and self.schedule is not None:
+            self.schedule.step()
         before = len(self.history.get("epoch", ()))
         for name in {**self.history, **row}:
             column = self.history.setdefault(name, [math.nan] * before)
@@ -460,7 +537,7 @@ class _Run:
             return
         if row["val_loss"] < self.best_loss:
             self.best_loss, self.bad = row["val_loss"], 0
-            self.best = self.parts["model"].state_dict()
+            self.best = self.model.state_dict()
         else:
             self.bad += 1
 
@@ -469,55 +546,25 @@ class _Run:
         return self.stopped or (patience is not None and self.bad >= patience)
 
 
-def _check(model: Any, optimizer: Any) -> list[Tensor]:
-    """Check that an optimiser can train a model; return the parameters that it does not hold."""
-    if not isinstance(model, Module):
-        raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
-    if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
+def _pair(batch: Any, name: str) -> Any:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(
-            f"fit: the optimizer must be one of ag.optim, but not LBFGS (call its step with a "
-            f"closure instead); got {type(optimizer).__name__}"
+            f"{name} must be pairs (x, target), one a batch: give ag.data.Batches(x, target), or "
+            f"[(x, target)] for a single batch"
         )
-    held = {id(p) for group in optimizer.groups for p in group["params"]}
-    parameters = list(model.parameters())
-    fixed = [p for p in parameters if id(p) not in held]
-    if len(fixed) == len(parameters):
-        raise ValueError("fit: the optimizer holds no parameter of the model")
-    return fixed
+    return batch
 
 
-def _pairs(data: Iterable[Any], name: str) -> Iterator[tuple[Any, Any]]:
+def _pairs(data: Iterable[Any], name: str, seen: int = 0) -> Iterator[tuple[Any, Any]]:
+    """Yield batches, of which there must be some, unless some were seen before."""
     for batch in data:
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise TypeError(f"{name}: each batch must be a pair (x, target)")
-        yield batch[0], batch[1]
-
-
-def _checked_loss(value: Any, x: Any, target: Any, run: _Run) -> float:
-    """Return the loss as a number.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is no single number that depends on the parameters.
-    FloatingPointError
-        If it is not finite.
-    """
-    if not isinstance(value, Tensor) or value.size != 1 or not value.requires_grad:
-        raise TypeError(
-            "fit: loss(prediction, target) must give a single number that depends on the "
-            f"parameters, got {value!r}"
+        x, target = _pair(batch, name)
+        seen += len(target)
+        yield x, target
+    if not seen:
+        raise ValueError(
+            f"{name} gave no batches; an iterator gives its own only once: pass a list or Batches"
         )
-    number = float(value.item())
-    if not math.isfinite(number):
-        counts = [
-            f"{np.size(a) - np.isfinite(a).sum()} values of {name} are not finite"
-            for name, a in (("x", bare(x)), ("the target", bare(target)))
-            if np.asarray(a).dtype.kind == "f" and not np.isfinite(a).all()
-        ]
-        reason = "; ".join(counts) or "the batch is finite: try a smaller learning rate or max_norm"
-        raise FloatingPointError(f"fit: the loss is {number} at {run.where()}; {reason}")
-    return number
 
 
 @contextmanager
@@ -541,24 +588,24 @@ def _interruptible() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _put_back(model: Module) -> Iterator[dict[str, np.ndarray]]:
+def _put_back(run: _Run) -> Iterator[None]:
     """Put buffers back as they were noted, when the step of the batches since is refused."""
-    noted: dict[str, np.ndarray] = {}
     try:
-        yield noted
+        yield
     except FloatingPointError:
-        for name, buffer in model.named_buffers():
-            if name in noted and buffer.shape == noted[name].shape and buffer.flags.writeable:
-                buffer[...] = noted[name]
+        for name, buffer in run.model.named_buffers():
+            noted = run.noted.get(name)
+            if noted is not None and buffer.shape == noted.shape and buffer.flags.writeable:
+                buffer[...] = noted
         raise
 
 
 class _Display:
     """Progress on the screen: a bar for each epoch with tqdm, else a line."""
 
-    def __init__(self, epochs: int, size: int | None) -> None:
+    def __init__(self, epochs: int, data: Any) -> None:
         self.epochs = epochs
-        self.size = size
+        self.size = len(data) if isinstance(data, Sized) else None
         self.bar: Any = None
         try:
             from tqdm.auto import tqdm
@@ -569,8 +616,7 @@ class _Display:
     def advance(self) -> None:
         """Show that one more batch is done."""
         if self.tqdm is not None:
-            if self.bar is None:
-                self.bar = self.tqdm(total=self.size, unit="batch")
+            self.bar = self.bar or self.tqdm(total=self.size, unit="batch")
             self.bar.update()
 
     def end(self, row: Mapping[str, float]) -> None:

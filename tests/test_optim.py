@@ -221,9 +221,17 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="Adam: lr must be finite and at least 0, got -1"):
         optim.Adam([w], lr=-1)
     with pytest.raises(
-        ValueError, match=r"Adam: betas must be from 0 to below 1, got \(0\.9, 1\.0\)"
+        ValueError, match=r"Adam: betas must be two numbers from 0 to below 1, got \(0\.9, 1\.0\)"
     ):
         optim.Adam([w], betas=(0.9, 1.0))
+    for betas in (0.9, (0.9,), (0.9, 0.99, 0.999), (0.9, None)):
+        with pytest.raises(ValueError, match="Adam: betas must be two numbers from 0 to below 1"):
+            optim.Adam([w], betas=betas)
+    for lr in ("0.1", None, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"SGD: lr must be finite and at least 0, got {lr!r}"):
+            optim.SGD([w], lr=lr)
+    with pytest.raises(ValueError, match="LBFGS: max_iter must be an integer of at least 1, got 0"):
+        optim.LBFGS([w], max_iter=0)
     with pytest.raises(ValueError, match="SGD: nesterov needs a momentum above 0"):
         optim.SGD([w], nesterov=True)
     with pytest.raises(TypeError, match="SGD: params must be an iterable of tensors or groups"):
@@ -266,6 +274,8 @@ def test_a_state_that_does_not_fit_is_refused():
         optim.SGD([w]).load_state_dict(state)
     with pytest.raises(ValueError, match="expected 2 parameter groups, got 1"):
         optim.Adam([{"params": [w]}, {"params": [leaf([1.0])]}]).load_state_dict(state)
+    with pytest.raises(ValueError, match="state of Adam, with optimizer; it needs .* groups and s"):
+        optim.Adam([w]).load_state_dict({"optimizer": "Adam"})
     other = optim.Adam([leaf([1.0, 2.0])], lr=7.0)
     with pytest.raises(
         ValueError, match=r"parameter 0 has the shape \(2,\), but its slots have \[\(1,\)\]"
@@ -301,6 +311,17 @@ def test_momentum_may_come_go_and_differ_between_groups():
     assert [step(), step()] == [(-3, -4.25), (-4.5, -6.125)]
     optimizer.groups[0]["momentum"] = 0.0
     assert step()[0] == -5.5
+
+
+def test_rmsprop_keeps_a_momentum_only_if_it_has_one():
+    w = leaf([0.0])
+    optimizer = optim.RMSprop([w])
+    w.grad = np.ones(1)
+    optimizer.step()
+    assert list(optimizer.state[0]) == ["step", "square_avg"]
+    optimizer.groups[0]["momentum"] = 0.5
+    optimizer.step()
+    assert "momentum_buffer" in optimizer.state[0]
 
 
 # ---------------------------------------------------------------------------- L-BFGS
@@ -358,6 +379,14 @@ def test_lbfgs_stops_with_a_message_where_the_loss_is_nan():
         pytest.raises(FloatingPointError, match=r"LBFGS\.step: the loss is nan to begin with"),
     ):
         optim.LBFGS([w]).step(closure_of(lambda w: np.sum(np.log(w)), w))
+
+
+def test_lbfgs_says_that_its_closure_computed_no_gradient():
+    w = leaf([1.0])
+    with pytest.raises(
+        ValueError, match=r"LBFGS\.step: the closure left no gradient; it must call"
+    ):
+        optim.LBFGS([w]).step(lambda: np.sum(w * w))
 
 
 def test_lbfgs_backs_away_from_nan():
@@ -435,6 +464,10 @@ def test_schedules():
     cosine = rates(optim.CosineAnnealingLR(optimizer(), 4, 0.2), 6)
     half = 0.2 + 0.8 * (1 + math.sqrt(0.5)) / 2
     assert np.allclose(cosine, [1, half, 0.6, 1.2 - half, 0.2, 0.2, 0.2])
+    one = rates(optim.OneCycleLR(optimizer(), 2.0, 10, pct_start=0.1), 9)
+    assert one[0] == 2  # the way up has no step
+    assert np.all(np.diff(one) < 0)
+    assert one[-1] == pytest.approx(8e-6)
     warm = rates(optim.CosineAnnealingLR(optimizer(), 2, warmup=3), 5)
     assert np.allclose(warm, [0.25, 0.5, 0.75, 1, 0.5, 0])
 
@@ -487,6 +520,8 @@ def test_schedules_resume_and_check_their_arguments():
         ValueError, match=r"StepLR\.load_state_dict: this is the state of OneCycleLR"
     ):
         optim.StepLR(optimizer, 2).load_state_dict(schedule.state_dict())
+    with pytest.raises(ValueError, match="this is the state of StepLR with 0 groups"):
+        optim.StepLR(optimizer, 2).load_state_dict({"schedule": "StepLR"})
     with pytest.raises(ValueError, match="StepLR: step_size must be at least 1, got 0"):
         optim.StepLR(optimizer, 0)
     with pytest.raises(ValueError, match="OneCycleLR: pct_start must be between 0 and 1, got 1"):

@@ -372,24 +372,143 @@ def test_bad_arguments_are_named(tmp_path):
         quiet(abs, loss, data, optimizer, epochs=1)
     with pytest.raises(TypeError, match=r"one of ag\.optim, but not LBFGS"):
         quiet(model, loss, data, ag.optim.LBFGS(model.parameters()), epochs=1)
-    with pytest.raises(ValueError, match="epochs must be at least 0"):
-        quiet(model, loss, data, optimizer, epochs=-1)
-    with pytest.raises(ValueError, match="patience watches the validation loss"):
-        quiet(model, loss, data, optimizer, epochs=1, patience=2)
     with pytest.raises(TypeError, match=r"to resume exactly, the data must be ag\.data\.Batches"):
         quiet(model, loss, [(x, y)], optimizer, epochs=1, checkpoint=tmp_path / "a.npz")
-    with pytest.raises(TypeError, match=r"fit: each batch must be a pair \(x, target\)"):
-        quiet(model, loss, [x], optimizer, epochs=1)
+    with pytest.raises(TypeError, match=r"fit: the data of epoch 1 must be pairs \(x, target\)"):
+        quiet(model, loss, iter([x]), optimizer, epochs=1)
     with pytest.raises(TypeError, match="must give a single number that depends on the parameters"):
         quiet(model, lambda p, t: 1.0, data, optimizer, epochs=1)
-    with pytest.raises(ValueError, match="schedule_every must be 'epoch' or 'step', not 'batch'"):
-        quiet(model, loss, data, optimizer, epochs=1, schedule_every="batch")
     other = nn.Linear(4, 2, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="fit: the optimizer holds no parameter of the model"):
         quiet(other, loss, data, optimizer, epochs=1)
 
 
+PAIRS = r"must be pairs \(x, target\), one a batch: give ag\.data\.Batches\(x, target\), or \[\(x"
+FOLDER = "fit: make the folder of the checkpoint no_such_folder/a.npz first"
+_X = np.zeros((2, 4), np.float32)
+_SCALE = ag.Tensor([1.0], requires_grad=True)
+_OTHER = ag.optim.StepLR(ag.optim.SGD([_SCALE]), 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"epochs": -1}, ValueError, "fit: epochs must be an integer of at least 0, got -1"),
+        ({"epochs": 1.5}, ValueError, "fit: epochs must be an integer of at least 0, got 1.5"),
+        ({"accumulate": 0}, ValueError, "fit: accumulate must be an integer of at least 1, got 0"),
+        ({"patience": 2}, ValueError, "fit: metrics and patience need validation data"),
+        ({"patience": True}, ValueError, "fit: patience must be an integer of at least 1"),
+        ({"metrics": {"a": accuracy}}, ValueError, "need validation data; give validation="),
+        ({"metrics": [accuracy]}, TypeError, "fit: loss must be .* and metrics a dictionary of"),
+        ({"metrics": {"a": abs}}, TypeError, r"a dictionary of such, as {'accuracy': ag\.training"),
+        ({"loss": lambda p: p}, TypeError, r"fit: loss must be a function of \(prediction, target"),
+        (
+            {"checkpoint_every": 0},
+            ValueError,
+            "fit: checkpoint_every must be an integer of at leas",
+        ),
+        ({"max_norm": 0.0}, ValueError, "fit: max_norm must be positive, got 0.0"),
+        ({"data": (_X, [0, 1])}, TypeError, f"fit: the data {PAIRS}"),
+        ({"validation": (_X, [0, 1])}, TypeError, f"fit: the validation data {PAIRS}"),
+        (
+            {"validation": ag.data.Batches(_X, shuffle=False)},
+            TypeError,
+            f"fit: the validation data {PAIRS}",
+        ),
+        (
+            {"schedule": 3},
+            TypeError,
+            "fit: the schedule must be one of ag.optim, of the same optim",
+        ),
+        ({"schedule": _OTHER}, TypeError, "of the same optimizer; got StepLR"),
+        ({"schedule_every": "batch"}, ValueError, "schedule_every must be 'epoch' or 'step', not"),
+        ({"callbacks": print}, TypeError, "fit: callbacks must be a list of functions of"),
+        (
+            {"callbacks": [lambda model: 0]},
+            TypeError,
+            r"of functions of \(model, history\), not \[",
+        ),
+        ({"checkpoint": "run.ckpt"}, ValueError, r"run\.ckpt must end in \.npz or \.safetensors"),
+        ({"checkpoint": "no_such_folder/a.npz"}, FileNotFoundError, FOLDER),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_trained(settings, error, message):
+    model, loss, data, optimizer = parts()
+    arguments = {"loss": loss, "data": data, "epochs": 1, **settings}
+    before = bits(model)
+    with pytest.raises(error, match=message):
+        quiet(model, optimizer=optimizer, **arguments)
+    assert bits(model) == before
+    assert not optimizer.state
+    assert next(iter(data))[0].shape == (10, 4)
+
+
+def test_a_plateau_moves_by_epoch():
+    model, loss, data, optimizer = parts()
+    schedule = ag.optim.ReduceLROnPlateau(optimizer)
+    with pytest.raises(ValueError, match="ReduceLROnPlateau moves by epoch: leave out schedule_ev"):
+        quiet(model, loss, data, optimizer, epochs=1, schedule=schedule, schedule_every="step")
+
+
+def test_evaluate_names_bad_metrics():
+    with pytest.raises(TypeError, match=r"evaluate: loss must be a function of .* got .* and \["):
+        ag.evaluate(abs, ag.nn.mse_loss, [(_X, _X)], [accuracy])
+
+
+def test_evaluate_restores_the_mode_of_each_module():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU())
+    model[0].eval()
+    ag.evaluate(model, nn.mse_loss, [(_X, _X)])
+    assert (model.training, model[0].training, model[1].training) == (True, False, True)
+
+
+@pytest.mark.parametrize("whole", [list, iter])
+def test_accumulated_batches_left_over_count_fully_whether_or_not_their_number_is_known(whole):
+    x, y, rng = problem()
+    model = nn.Linear(4, 2, rng=rng, dtype=float)
+    batches = whole([(x, y)] * 3)
+    optimizer = ag.optim.SGD(model.parameters(), lr=0.5)
+    quiet(model, ag.cross_entropy, batches, optimizer, epochs=1, accumulate=2)
+    fresh = nn.Linear(4, 2, rng=problem()[2], dtype=float)
+    optimizer = ag.optim.SGD(fresh.parameters(), lr=0.5)
+    quiet(fresh, ag.cross_entropy, [(x, y)] * 2, optimizer, epochs=1)
+    assert np.allclose(model.weight.numpy(), fresh.weight.numpy(), rtol=1e-12)
+
+
 # ---------------------------------------------------------------------------- resuming
+
+
+def test_a_resumed_run_validates_in_the_same_order(tmp_path):
+    x, y, _ = problem()
+    seen = []
+
+    def first(prediction, target):
+        seen.append(target.tobytes())
+        return 0.0
+
+    def run(epochs, path):
+        seen.clear()
+        validation = ag.data.Batches(x, y, batch_size=25, rng=np.random.default_rng(5))
+        quiet(
+            *parts(), epochs=epochs, validation=validation, metrics={"first": first},
+            checkpoint=tmp_path / path,
+        )  # fmt: skip
+        return list(seen)
+
+    whole = run(3, "whole.npz")
+    run(2, "run.npz")
+    assert run(3, "run.npz") == whole[6:]
+    assert whole[:3] != whole[3:6]
+
+
+def test_a_checkpoint_that_holds_no_run_is_named(tmp_path):
+    model, loss, data, optimizer = parts()
+    path = tmp_path / "model.npz"
+    ag.save(path, model)
+    with pytest.raises(
+        ValueError, match=r"model\.npz holds no run of fit, but .* give checkpoint="
+    ):
+        quiet(model, loss, data, optimizer, epochs=1, checkpoint=path)
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,46 @@ from numpy.typing import DTypeLike
 from autograd_lite.tensor import Tensor
 
 
-def count(layer: str, **values: Any) -> None:
-    """Check that values are positive integers.
+def count(owner: str, least: int = 1, **values: Any) -> None:
+    """Check that values are integers, none of them too small.
 
     Raises
     ------
     ValueError
-        Naming the layer and the first that is not.
+        Naming the owner and the first that is not.
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{layer}: {name} must be a positive integer, got {value!r}")
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(
+                f"{owner}: {name} must be an integer of at least {least}, got {value!r}"
+            )
+
+
+def positive(owner: str, **values: Any) -> None:
+    """Check that values are numbers above 0.
+
+    Raises
+    ------
+    ValueError
+        Naming the owner and the first that is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, (int, float, np.number)) or not value > 0:
+            raise ValueError(f"{owner}: {name} must be positive, got {value!r}")
+
+
+def choice(owner: str, allowed: Sequence[str], **values: Any) -> None:
+    """Check that values are among the allowed words.
+
+    Raises
+    ------
+    ValueError
+        Naming the owner and the first that is not.
+    """
+    for name, value in values.items():
+        if value not in allowed:
+            *most, last = map(repr, allowed)
+            raise ValueError(f"{owner}: {name} must be {', '.join(most)} or {last}, not {value!r}")
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:

@@ -45,7 +45,7 @@ def test_parameters_are_float32_by_default_and_stay_so(rng):
 
 
 def test_bad_arguments_are_named(rng):
-    with pytest.raises(ValueError, match="Linear: in_features must be a positive integer, got 0"):
+    with pytest.raises(ValueError, match="Linear: in_features must be an integer of at least 1, got 0"):
         nn.Linear(0, 2, rng=rng)
     with pytest.raises(TypeError, match=r"Linear: rng must be a numpy.random.Generator, such as"):
         nn.Linear(2, 2, rng=0)
