@@ -100,6 +100,7 @@ SAMPLES = [
     Sample(np.meshgrid, normal(2), normal(3), normal(1), indexing="ij", linear=True),
     Sample(np.meshgrid, normal(2), normal(3), sparse=True, linear=True),
     Sample(np.ix_, normal(2), normal(3), linear=True),
+    Sample(np.ix_, [True, False, True], normal(3), linear=True),
     Sample(np.pad, normal(2, 3), ((1, 2), (0, 1)), linear=True),
     Sample(np.pad, normal(3), 2, constant_values=(1.0, 2.0)),
     Sample(np.pad, normal(2, 3), 2, "edge", linear=True),

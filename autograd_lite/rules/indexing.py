@@ -10,25 +10,22 @@ Conventions
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.tape import constant, derivative
-from autograd_lite.tensor import as_array, composite, primitive
+from autograd_lite.tape import constant, derivative, enter_composite
+from autograd_lite.tensor import as_array, bare, composite, primitive
 
 
 def _names_once(index: Any) -> bool:
-    """Whether an index surely names no element twice: slices, numbers and boolean masks."""
+    """Whether an index surely names no element twice: slices and numbers, or a boolean mask."""
     items = index if isinstance(index, tuple) else (index,)
-    return all(
-        isinstance(i, (int, np.integer, slice))
-        or i is None
-        or i is ...
-        or (isinstance(i, np.ndarray) and i.dtype == bool and len(items) == 1)
-        for i in items
-    )
+    basic = (int, np.integer, slice, type(None), type(...))
+    mask = isinstance(index, np.ndarray) and index.dtype == bool
+    return mask or all(isinstance(i, basic) for i in items)
 
 
 def _has_slices(index: Any, ndim: int) -> bool:
@@ -64,20 +61,10 @@ def _opened(a: Any, axis: int | None) -> tuple[Any, int]:
     return (a.reshape(-1), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
 
 
-@composite(np.take)
-def take(a: Any, indices: Any, axis: int | None = None, *, mode: str = "raise") -> Any:
-    """Return elements (``axis=None``), or slices along an axis, at integer positions."""
+def _picked(a: Any, axis: int | None, pick: Callable[[Any], Any]) -> Any:
+    """Return slices along an axis (None: elements) that NumPy picks, given their places."""
     a, axis = _opened(a, axis)
-    length = a.shape[axis]
-    places = np.asarray(indices)
-    if mode == "wrap":
-        places = places % length
-    elif mode == "clip":
-        places = np.clip(places, 0, length - 1)
-    elif mode != "raise":
-        raise ValueError(f"np.take: mode must be 'raise', 'wrap' or 'clip', not {mode!r}")
-    places = places.astype(np.intp, casting="same_kind")
-    return a[(*(slice(None),) * axis, places)]
+    return a[(*(slice(None),) * axis, pick(np.arange(a.shape[axis])))]
 
 
 @composite(np.take_along_axis)
@@ -90,34 +77,9 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
             f"np.take_along_axis: indices of shape {places.shape} must have as many dimensions "
             f"as the array, of shape {arr.shape}"
         )
-    grid = [
-        np.arange(n).reshape([-1 if k == i else 1 for k in range(arr.ndim)])
-        for i, n in enumerate(arr.shape)
-    ]
+    grid = list(np.indices(arr.shape, sparse=True))
     grid[axis] = places
     return arr[tuple(grid)]
-
-
-@composite(np.compress)
-def compress(condition: Any, a: Any, axis: int | None = None) -> Any:
-    """Return the slices along an axis where a condition of that length, or less, holds."""
-    condition = np.asarray(condition)
-    if condition.ndim != 1:
-        raise ValueError(f"np.compress: the condition has shape {condition.shape}, not one axis")
-    return take(a, np.flatnonzero(condition), axis)
-
-
-@composite(np.extract)
-def extract(condition: Any, arr: Any) -> Any:
-    """Return the elements where a condition holds, as one axis."""
-    return take(arr, np.flatnonzero(condition))
-
-
-@composite(np.delete)
-def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
-    """Return an array without the slices along an axis that ``obj`` names."""
-    arr, axis = _opened(arr, axis)
-    return take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
 
 
 @composite(np.insert)
@@ -146,30 +108,29 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 @composite(np.choose)
 def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
     """Return elements of the choices, by an array of their numbers."""
-    numbers = np.asarray(a)
-    choices = [as_array(choice) for choice in choices]
-    shape = np.broadcast_shapes(numbers.shape, *(choice.shape for choice in choices))
-    stacked = np.stack([np.broadcast_to(choice, shape) for choice in choices])
-    if mode == "raise" and not np.all((numbers >= 0) & (numbers < len(choices))):
-        raise ValueError(f"np.choose: invalid entry in choice array; there are {len(choices)}")
-    limited = numbers % len(choices) if mode == "wrap" else np.clip(numbers, 0, len(choices) - 1)
-    return take_along_axis(stacked, np.broadcast_to(limited, shape)[None], 0)[0]
+    numbers = np.choose(np.asarray(a), range(len(choices)), mode=mode)
+    numbers, *arrays = np.broadcast_arrays(numbers, *choices)
+    return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
 
 @composite(np.sort)
 def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
     """Return elements in ascending order; nan last, equal elements in the order they had."""
-    a, axis = _opened(a, axis)
     return take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
 
 
-@composite(np.partition)
-def partition(a: Any, kth: Any, axis: int | None = -1) -> Any:
-    """Return elements with those at ``kth`` in their sorted places, smaller ones before them."""
-    a, axis = _opened(a, axis)
-    return take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+# fmt: off
+enter_composite(np.partition, lambda a, kth, axis=-1:
+                take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
+enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":
+                _picked(a, axis, lambda places: np.take(places, bare(indices), mode=mode)))
+enter_composite(np.compress, lambda condition, a, axis=None:
+                _picked(a, axis, lambda places: np.compress(bare(condition), places)))
+enter_composite(np.extract, lambda condition, arr:
+                _picked(arr, None, lambda places: np.extract(bare(condition), places)))
+enter_composite(np.delete, lambda arr, obj, axis=None:
+                _picked(arr, axis, lambda places: np.delete(places, bare(obj))))
+# fmt: on
 
-
-constant(np.argsort, np.argpartition, np.lexsort, np.searchsorted, np.digitize, np.isin)
-constant(np.nonzero, np.flatnonzero, np.argwhere)
+constant(np.argsort, np.argpartition, np.lexsort, np.nonzero, np.flatnonzero, np.argwhere)
 constant(np.tril_indices_from, np.triu_indices_from, np.diag_indices_from)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from autograd_lite.rules.indexing import scatter
-from autograd_lite.tape import constant, derivative
+from autograd_lite.tape import constant, derivative, enter_composite
 from autograd_lite.tensor import as_array, composite, primitive
 
 # ---------------------------------------------------------------------------- joining
@@ -34,33 +34,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
         return concatenate([a.reshape(-1) for a in arrays])
     axis = axis + arrays[0].ndim if arrays and axis < 0 else axis
     lengths = [a.shape[axis] if 0 <= axis < a.ndim else 0 for a in arrays]
-    starts = [sum(lengths[:i]) for i in range(len(lengths))]
-    return _concatenate(*arrays, axis=axis, starts=starts)
-
-
-@composite(np.stack)
-def stack(arrays: Any, axis: int = 0) -> Any:
-    """Return arrays of one shape joined along a new axis."""
-    return concatenate([np.expand_dims(as_array(a), axis) for a in arrays], axis)
-
-
-@composite(np.atleast_1d)
-def atleast_1d(*arys: Any) -> Any:
-    """Return arrays with at least one axis."""
-    return _each([a if a.ndim else a.reshape(1) for a in map(as_array, arys)])
-
-
-@composite(np.atleast_2d)
-def atleast_2d(*arys: Any) -> Any:
-    """Return arrays with at least two axes, new ones put first."""
-    return _each([a.reshape((1,) * (2 - a.ndim) + a.shape) for a in map(as_array, arys)])
-
-
-@composite(np.atleast_3d)
-def atleast_3d(*arys: Any) -> Any:
-    """Return arrays with at least three axes: ``(n,)`` as ``(1, n, 1)``, new ones else last."""
-    arrays = [a.reshape((1, *a.shape)) if a.ndim == 1 else a for a in map(as_array, arys)]
-    return _each([a.reshape(a.shape + (1,) * (3 - a.ndim)) for a in arrays])
+    return _concatenate(*arrays, axis=axis, starts=list(accumulate(lengths, initial=0)))
 
 
 def _each(arrays: list[Any]) -> Any:
@@ -68,60 +42,41 @@ def _each(arrays: list[Any]) -> Any:
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
-@composite(np.vstack)
-def vstack(tup: Any) -> Any:
-    """Return arrays joined along the first axis, each of two axes at least."""
-    return concatenate([atleast_2d(a) for a in tup], 0)
+def _with_axes(a: Any, ndim: int) -> Any:
+    """Return an array with at least so many axes, new ones put first."""
+    return a.reshape((1,) * (ndim - a.ndim) + a.shape) if a.ndim < ndim else a
+
+
+@composite(np.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    """Return arrays with at least three axes: ``(n,)`` as ``(1, n, 1)``, new ones else last."""
+    arrays = [_with_axes(a, 2) for a in map(as_array, arys)]
+    return _each([a if a.ndim > 2 else a[..., None] for a in arrays])
 
 
 @composite(np.hstack)
 def hstack(tup: Any) -> Any:
     """Return arrays joined along the second axis, or the only one."""
-    arrays = [atleast_1d(a) for a in tup]
+    arrays = [np.atleast_1d(a) for a in tup]
     return concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
-
-
-@composite(np.dstack)
-def dstack(tup: Any) -> Any:
-    """Return arrays joined along the third axis."""
-    return concatenate([atleast_3d(a) for a in tup], 2)
-
-
-@composite(np.column_stack)
-def column_stack(tup: Any) -> Any:
-    """Return arrays joined along the second axis, those of one axis being columns."""
-    arrays = [as_array(a) for a in tup]
-    return concatenate([a if a.ndim > 1 else a.reshape(-1, 1) for a in arrays], 1)
-
-
-@composite(np.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    """Return values joined to an array."""
-    return concatenate([arr, values], axis)
 
 
 @composite(np.block)
 def block(arrays: Any) -> Any:
     """Return nested lists of arrays joined: the innermost along the last axis, and so on."""
-    depth, ndim = _nesting(arrays), _largest_ndim(arrays)
-    return _joined_blocks(arrays, depth, max(depth, ndim))
+    return _joined_blocks(arrays)[0]
 
 
-def _nesting(arrays: Any) -> int:
-    return 1 + max(map(_nesting, arrays)) if isinstance(arrays, list) else 0
-
-
-def _largest_ndim(arrays: Any) -> int:
-    return max(map(_largest_ndim, arrays)) if isinstance(arrays, list) else np.ndim(arrays)
-
-
-def _joined_blocks(arrays: Any, depth: int, ndim: int) -> Any:
-    if depth == 0:
-        a = as_array(arrays)
-        return a.reshape((1,) * (ndim - a.ndim) + a.shape)
+def _joined_blocks(arrays: Any) -> tuple[Any, int]:
+    """Return blocks joined, and how deep they were nested."""
     if not isinstance(arrays, list):
+        return as_array(arrays), 0
+    parts, depths = zip(*map(_joined_blocks, arrays))
+    if len(set(depths)) > 1:
         raise ValueError("np.block: List depths are mismatched; nest all arrays equally deep")
-    return concatenate([_joined_blocks(a, depth - 1, ndim) for a in arrays], -depth)
+    depth = depths[0] + 1
+    ndim = max(depth, *(a.ndim for a in parts))
+    return concatenate([_with_axes(a, ndim) for a in parts], -depth), depth
 
 
 # ---------------------------------------------------------------------------- splitting
@@ -138,18 +93,6 @@ def _rejoined(g: Any, like: Any, indices_or_sections: Any, axis: int) -> Any:
     pieces = np.array_split(np.arange(like.shape[axis]), indices_or_sections)
     index = (*(slice(None),) * (axis % like.ndim), np.concatenate(pieces))
     return scatter(joined, index, like.shape)
-
-
-def _hsplit(g: Any, like: Any, indices_or_sections: Any) -> Any:
-    return _rejoined(g, like, indices_or_sections, 1 if like.ndim > 1 else 0)
-
-
-def _vsplit(g: Any, like: Any, indices_or_sections: Any) -> Any:
-    return _rejoined(g, like, indices_or_sections, 0)
-
-
-def _dsplit(g: Any, like: Any, indices_or_sections: Any) -> Any:
-    return _rejoined(g, like, indices_or_sections, 2)
 
 
 # ---------------------------------------------------------------------------- diagonals
@@ -181,18 +124,6 @@ def diag(v: Any, k: int = 0) -> Any:
     raise ValueError(f"np.diag: v must have one axis or two, not shape {v.shape}")
 
 
-@composite(np.diagflat)
-def diagflat(v: Any, k: int = 0) -> Any:
-    """Return the matrix with the flattened elements on its k-th diagonal."""
-    return diag(as_array(v).reshape(-1), k)
-
-
-@composite(np.linalg.diagonal)
-def linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    """Return the diagonal of each matrix."""
-    return np.diagonal(x, offset, -2, -1)
-
-
 # ---------------------------------------------------------------------------- repeating
 
 
@@ -205,17 +136,6 @@ def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
     index = (*(slice(None),) * axis, np.repeat(np.arange(shape[axis]), repeats))
     return scatter(g, index, shape).reshape(like.shape)
-
-
-@composite(np.tile)
-def tile(A: Any, reps: Any) -> Any:
-    """Return an array repeated as a whole along its axes."""
-    a, reps = as_array(A), tuple(np.atleast_1d(reps).tolist())
-    shape = (1,) * (len(reps) - a.ndim) + a.shape
-    reps = (1,) * (a.ndim - len(reps)) + reps
-    pairs = [n for pair in zip(reps, shape) for n in pair]
-    spread = a.reshape([n for length in shape for n in (1, length)])
-    return np.broadcast_to(spread, pairs).reshape([rep * n for rep, n in zip(reps, shape)])
 
 
 @composite(np.resize)
@@ -235,37 +155,37 @@ def broadcast_arrays(*args: Any) -> Any:
     return tuple(np.broadcast_to(a, shape) for a in arrays)
 
 
+def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """Return arrays that run along an axis each, to broadcast against each other."""
+    axes = range(len(arrays))
+    return tuple(
+        as_array(a).reshape([-1 if k == axis else 1 for k in axes]) for a, axis in zip(arrays, axes)
+    )
+
+
 @composite(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """Return the coordinates of a grid, from those along each axis."""
     if indexing not in ("xy", "ij"):
         raise ValueError(f"np.meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
-    axes = list(range(len(xi)))
-    if indexing == "xy":
-        axes[:2] = axes[:2][::-1]
-    grids = [
-        as_array(x).reshape([-1 if k == axis else 1 for k in range(len(xi))])
-        for x, axis in zip(xi, axes)
-    ]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    turned = slice(None, None, -1 if indexing == "xy" else 1)
+    first, rest = xi[:2][turned], xi[2:]
+    grids = _open_mesh([*first, *rest])
+    grids = (*grids[:2][turned], *grids[2:])
+    return grids if sparse else broadcast_arrays(*grids)
 
 
 @composite(np.ix_)
 def ix_(*args: Any) -> Any:
-    """Return sequences reshaped to broadcast against each other."""
-    arrays = [as_array(a) for a in args]
-    if any(a.dtype == bool for a in arrays):
-        raise TypeError("np.ix_: pass np.nonzero(mask)[0] in place of a mask, beside tensors")
-    return tuple(
-        a.reshape([-1 if k == axis else 1 for k in range(len(args))])
-        for axis, a in enumerate(arrays)
-    )
+    """Return sequences reshaped to broadcast against each other; the places of true in masks."""
+    arrays = map(as_array, args)
+    return _open_mesh([np.flatnonzero(a) if a.dtype == bool else a for a in arrays])
 
 
-@primitive(lambda g, like, before: g[tuple(slice(b, b + n) for b, n in zip(before, like.shape))])
-def _pad(array: Any, before: Any, after: Any, value: Any) -> Any:
+@primitive(lambda g, like, width: g[tuple(slice(b, b + n) for (b, _), n in zip(width, like.shape))])
+def _pad(array: Any, width: Any, value: Any) -> Any:
     """Return an array with so many constants put before and after it along each axis."""
-    return np.pad(array, list(zip(before, after)), constant_values=value)
+    return np.pad(array, width, constant_values=value)
 
 
 @composite(np.pad)
@@ -276,11 +196,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     """
     a = as_array(array)
     if mode == "constant":
-        if isinstance(pad_width, dict):
-            pairs = [pad_width.get(i, pad_width.get(i - a.ndim, 0)) for i in range(a.ndim)]
-            pad_width = [np.broadcast_to(pair, 2) for pair in pairs]  # type: ignore[arg-type]
-        widths = np.broadcast_to(pad_width, (a.ndim, 2)).tolist()
-        return _pad(a, [b for b, _ in widths], [e for _, e in widths], constant_values)
+        return _pad(a, np.broadcast_to(pad_width, (a.ndim, 2)).tolist(), constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise TypeError(
             f"np.pad: no derivative rule covers mode={mode!r}; use 'constant', 'edge', 'reflect', "
@@ -319,15 +235,6 @@ def ravel(a: Any, order: str = "C") -> Any:
     return np.reshape(a, -1, order=order)  # type: ignore[call-overload]
 
 
-@composite(np.rollaxis)
-def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
-    """Return an array with an axis moved to before another one."""
-    a = as_array(a)
-    axis = normalize_axis_index(axis, a.ndim)
-    start = normalize_axis_index(start, a.ndim + 1) if start >= 0 else start + a.ndim
-    return np.moveaxis(a, axis, start - (axis < start))
-
-
 @composite(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """Return a value in the shape and dtype of an array; the value is what is differentiated."""
@@ -355,18 +262,36 @@ derivative(np.tril,         lambda g, k: np.tril(g, k), broadcasts=True, selects
 derivative(np.triu,         lambda g, k: np.triu(g, k), broadcasts=True, selects=True)
 derivative(np.split,        _rejoined, selects=True)
 derivative(np.array_split,  _rejoined, selects=True)
-derivative(np.hsplit,       _hsplit, selects=True)
-derivative(np.vsplit,       _vsplit, selects=True)
-derivative(np.dsplit,       _dsplit, selects=True)
 derivative(np.copy,         lambda g: g, ignores=["order"])
 derivative(np.astype,       lambda g: g, ignores=["dtype", "copy"])
 for _function in (np.matrix_transpose, np.linalg.matrix_transpose):
     derivative(_function,   lambda g: g.swapaxes(-1, -2))
 if hasattr(np, "unstack"):  # since NumPy 2.1
     derivative(np.unstack,  lambda g, axis: np.stack(list(g), axis=axis), selects=True)
+
+# ---------------------------------------------------------------------------- formulas of one line
+enter_composite(np.stack, lambda arrays, axis=0:
+                concatenate([np.expand_dims(as_array(a), axis) for a in arrays], axis))
+enter_composite(np.vstack, lambda tup: concatenate([np.atleast_2d(a) for a in tup]))
+enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
+enter_composite(np.column_stack, lambda tup:
+                concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], 1))
+enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, values], axis))
+enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
+enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))
+enter_composite(np.hsplit, lambda ary, indices_or_sections:
+                np.split(ary, indices_or_sections, min(1, ary.ndim - 1)))
+enter_composite(np.vsplit, lambda ary, indices_or_sections: np.split(ary, indices_or_sections))
+enter_composite(np.dsplit, lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
+enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
+enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
+enter_composite(np.tile, lambda A, reps: np.kron(np.ones(reps, A.dtype), A))
+# The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
+enter_composite(np.rollaxis, lambda a, axis, start=0:
+                a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))
 # fmt: on
 
-constant(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like)
+constant(np.shape, np.ndim, np.size)
 constant(np.result_type, np.can_cast, np.min_scalar_type, np.common_type)
 constant(np.shares_memory, np.may_share_memory)
 constant(np.array2string, np.array_repr, np.array_str)
