@@ -106,7 +106,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 
 @composite(np.choose)
-def choose(a: Any, choices: Any, *, mode: str = "raise") -> Any:
+def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     """Return elements of the choices, by an array of their numbers."""
     numbers = np.choose(np.asarray(a), range(len(choices)), mode=mode)
     numbers, *arrays = np.broadcast_arrays(numbers, *choices)
