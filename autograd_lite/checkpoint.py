@@ -17,7 +17,7 @@ import shutil
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.nn.module import Module
-from autograd_lite.tensor import Tensor, bare
+from autograd_lite.tensor import Tensor, bare, ordinary
 
 if sys.platform != "win32":
     import fcntl
@@ -69,13 +69,16 @@ def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = Fals
     data = encode(arrays, tree)
     temporary = target.with_name(target.name + ".tmp")
     with _alone_in(target.parent):
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_previous and target.exists():
-            _keep(target)
-        os.replace(temporary, target)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if keep_previous and target.exists():
+                _keep(target)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -111,8 +114,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Return what :func:`save` wrote, arrays in place of tensors and modules.
 
     Where the file is damaged or missing but the previous one was kept, that is returned, with a
-    warning. A ``.safetensors`` file of another program gives its arrays by name, unverified.
-    Neither format can hold code: pickle is never reached.
+    warning. A ``.safetensors`` file of another program gives its arrays by name, unverified; those
+    of bfloat16, which NumPy lacks, as float32, exactly. Neither format can hold code: pickle is
+    never reached.
 
     Parameters
     ----------
@@ -129,7 +133,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or in another format.
+        If the file is damaged or in another format, or has arrays of a type that NumPy lacks.
 
     Examples
     --------
@@ -150,7 +154,10 @@ def load(path: str | os.PathLike[str]) -> Any:
         if not previous.exists():
             raise
         state = _read(previous, decode)
-        warnings.warn(f"{error}; loaded the previous one, {previous}", stacklevel=2)
+        warnings.warn(
+            f"{error}; loaded the previous one, {previous} (to start afresh, delete that too)",
+            stacklevel=2,
+        )
         return state
 
 
@@ -202,7 +209,7 @@ def _flattened(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     if isinstance(value, np.generic):
         value = np.asarray(value)
     if isinstance(value, (np.ndarray, Tensor)):
-        array = np.asarray(bare(value))
+        array = np.asarray(bare(ordinary(value, f"ag.save: {name or 'the array'}")))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"ag.save: {name or 'the array'} has the dtype {array.dtype}")
         name = name or "array"
@@ -263,21 +270,36 @@ def _from_npz(data: bytes) -> tuple[dict[str, Any], str]:
 def _safetensors(arrays: Mapping[str, Any], tree: str) -> bytes:
     """Return a safetensors file; its digest, in the metadata, is of the file with zeros there."""
     note = json.dumps({_DIGEST: _BLANK, "tree": tree})
-    data: bytes = _library().save(dict(arrays), {_TREE: note})
+    data: bytes = _library().numpy.save(dict(arrays), {_TREE: note})
     return data.replace(_field(_BLANK), _field(hashlib.sha256(data).hexdigest()), 1)
 
 
 def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
-    library = _library()
+    arrays = {name: _array(name, **item) for name, item in _library().deserialize(data)}
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     # Both, for damage to one of them must not make the file another program's.
     if _TREE.encode() not in header and _field("") not in header:
-        return library.load(data), None
+        return arrays, None
     note = json.loads(json.loads(header)["__metadata__"][_TREE])
     blank = data.replace(_field(note[_DIGEST]), _field(_BLANK), 1)
     if len(note[_DIGEST]) != 64 or hashlib.sha256(blank).hexdigest() != note[_DIGEST]:
         raise ValueError("its digest is not that of its content")
-    return library.load(data), note["tree"]
+    return arrays, note["tree"]
+
+
+def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> Any:
+    """Return an array, given safetensors' name of its type, such as F32 or BOOL."""
+    if dtype == "BF16":  # the upper halves of float32
+        halves = np.frombuffer(data, "<u2").reshape(shape)
+        return (halves.astype("<u4") << 16).view("<f4")
+    try:
+        own = "?" if dtype == "BOOL" else f"<{dtype[0].lower()}{int(dtype[1:]) // 8}"
+        return np.frombuffer(data, own).reshape(shape)
+    except ValueError:
+        raise ValueError(
+            f"NumPy lacks the type {dtype} of its {name}; have the program that wrote it convert "
+            f"it to float32"
+        ) from None
 
 
 def _field(digest: str) -> bytes:
@@ -292,7 +314,7 @@ def _library() -> Any:
             "ag.save and ag.load of .safetensors need the package safetensors: "
             "pip install autograd_lite[safetensors]"
         ) from error
-    return safetensors.numpy
+    return safetensors
 
 
 def _format(path: Path) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ except ImportError as error:
 
 from autograd_lite import nn
 from autograd_lite.data import Batches
+from autograd_lite.nn.arguments import choice, count, positive
 from autograd_lite.optim import LBFGS, Adam
 from autograd_lite.softmax import cross_entropy, log_softmax, softmax
 from autograd_lite.tensor import Tensor, bare, no_grad, primitive
@@ -104,7 +105,8 @@ class SoftmaxClassifier(_Classifier):
     fit_intercept : bool
         Whether to add an intercept, which is not penalised.
     class_weight : dict or "balanced", optional
-        Factors of the samples of each class.
+        Factors of the samples of each class; ``"balanced"`` ones make the classes' sums of sample
+        weights equal, in ``partial_fit`` those of each call.
     solver : {"lbfgs", "adam"}
         ``"adam"`` makes ``max_iter`` passes in mini-batches of ``batch_size``, as ``partial_fit``
         makes one, with step size ``learning_rate``.
@@ -171,6 +173,8 @@ class SoftmaxClassifier(_Classifier):
         total = float(len(samples))
         if weights is not None:
             total = float(weights.sum())
+            if not total > 0:
+                raise ValueError("SoftmaxClassifier: the sample weights must not all be zero")
             weights = weights / (total / len(samples))
         shape = (len(self.classes_), samples.shape[1])
         if not (self.warm_start and getattr(self, "coef_", np.empty(0)).shape == shape):
@@ -195,7 +199,8 @@ class SoftmaxClassifier(_Classifier):
 
         It goes on from ``coef_`` and ``intercept_``. The penalty is weighed against these samples,
         as if they were all. Adam's steps hardly depend on a factor of all weights, but weights
-        count against those of other samples, batches and calls.
+        count against those of other samples, batches and calls; samples whose weights are all zero
+        change nothing.
         """
         self._check_settings()
         first = not hasattr(self, "coef_")
@@ -211,18 +216,17 @@ class SoftmaxClassifier(_Classifier):
         if len(unknown):
             raise ValueError(f"partial_fit: {unknown} are not among the classes {self.classes_}")
         labels = np.searchsorted(self.classes_, y)
-        weights = self._weights(samples, labels, sample_weight)
-        self._pass(samples, labels, weights, float(len(samples)))
-        self.n_iter_ += 1
+        some = sample_weight is None or np.any(sample_weight)
+        weights = self._weights(samples, labels, sample_weight) if some else np.zeros(1)
+        if weights is None or weights.any():
+            self._pass(samples, labels, weights, float(len(samples)))
+            self.n_iter_ += 1
         return self
 
     def _check_settings(self) -> None:
-        if not self.C > 0:
-            raise ValueError(f"SoftmaxClassifier: C must be positive, got {self.C}")
-        if self.solver not in ("lbfgs", "adam"):
-            raise ValueError(f"SoftmaxClassifier: unknown solver {self.solver!r}")
-        if self.max_iter < 1 or self.batch_size < 1:
-            raise ValueError("SoftmaxClassifier: max_iter and batch_size must be at least 1")
+        positive("SoftmaxClassifier", C=self.C)
+        choice("SoftmaxClassifier", ("lbfgs", "adam"), solver=self.solver)
+        count("SoftmaxClassifier", max_iter=self.max_iter, batch_size=self.batch_size)
         if not self.tol >= 0:
             raise ValueError(f"SoftmaxClassifier: tol must not be negative, got {self.tol}")
 
@@ -255,13 +259,14 @@ class SoftmaxClassifier(_Classifier):
         if sample_weight is None and self.class_weight is None:
             return None
         weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        if self.class_weight is not None:
+        factors: Any = 1
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            counts = np.bincount(labels, weights, len(self.classes_))
+            factors = counts.sum() / (len(counts) * np.where(counts > 0, counts, 1))[labels]
+        elif self.class_weight is not None:
             y = self.classes_[labels]
-            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-            weights = weights * factors[labels].astype(X.dtype)
-        if not weights.sum() > 0:
-            raise ValueError("SoftmaxClassifier: the sample weights must not all be zero")
-        return weights
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
+        return (weights * factors).astype(X.dtype, copy=False)
 
     def _decay(self, theta: Any, total: float) -> Any:
         """Return the factors of the squared coefficients, for an objective over ``C * total``."""
@@ -398,13 +403,8 @@ class MLPClassifier(_Classifier):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit to samples (samples, features) and their labels; return self."""
-        if self.activation not in _ACTIVATIONS:
-            raise ValueError(
-                f"MLPClassifier: activation must be one of {', '.join(_ACTIVATIONS)}, "
-                f"not {self.activation!r}"
-            )
-        if self.max_iter < 1 or self.n_iter_no_change < 1:
-            raise ValueError("MLPClassifier: max_iter and n_iter_no_change must be at least 1")
+        choice("MLPClassifier", tuple(_ACTIVATIONS), activation=self.activation)
+        count("MLPClassifier", max_iter=self.max_iter, n_iter_no_change=self.n_iter_no_change)
         samples, y = validate_data(self, X, y, dtype=_DTYPES)
         labels = self._labels(y)
         rng = self._generator()

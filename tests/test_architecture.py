@@ -46,10 +46,10 @@ LIMITS = {
     "softmax_kernels": 300,
     "graphs": 1_800,
     "nn": 800,
-    "optim": 610,
+    "optim": 575,
     "data": 140,
-    "training": 385,
-    "checkpoint": 175,
+    "training": 420,
+    "checkpoint": 190,
     "sklearn": 320,
 }
 CORE = {"numpy", "graphviz", "autograd_lite"}

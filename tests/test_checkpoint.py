@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import multiprocessing
 import os
 import pickle
@@ -99,6 +100,7 @@ def test_what_cannot_be_saved_is_named_before_anything_is_written(path):
         ({"a": [1, {1, 2}]}, r"ag\.save: a\.1 is a set; only arrays, tensors, modules"),
         ({1: 2}, r"ag\.save: keys must be strings, got 1 in state"),
         ({"c": np.array(1j)}, r"ag\.save: c has the dtype complex128"),
+        ({"m": np.ma.array([1, 2], mask=[0, 1])}, r"ag\.save: m: the mask of a masked array would"),
     ]:
         with pytest.raises(TypeError, match=message):
             ag.save(path, state)
@@ -191,7 +193,9 @@ def test_the_previous_file_takes_over_and_says_so(path):
     ag.save(path, {"n": 2}, keep_previous=True)
     assert ag.load(path) == {"n": 2}
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.warns(UserWarning, match="is damaged .* loaded the previous one, .*previous"):
+    with pytest.warns(
+        UserWarning, match="is damaged .* loaded the previous one, .*previous.* delete"
+    ):
         assert ag.load(path) == {"n": 1}
     path.unlink()
     assert checkpoint.exists(path)
@@ -286,6 +290,7 @@ def test_a_failing_write_leaves_the_old_file(path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         ag.save(path, {"n": 2})
     monkeypatch.undo()
+    assert os.listdir(path.parent) == [path.name]
     assert ag.load(path) == {"n": 1}
 
 
@@ -332,3 +337,29 @@ def test_other_programs_digests_are_no_matter(tmp_path):
     theirs = {"w": np.arange(3.0)}
     library.save_file(theirs, tmp_path / "theirs.safetensors", {"modelspec.hash_sha256": "0" * 64})
     np.testing.assert_array_equal(ag.load(tmp_path / "theirs.safetensors")["w"], theirs["w"])
+
+
+def foreign(path, dtype, data):
+    """Write a safetensors file by hand, with two elements of a type that NumPy may lack."""
+    header = {"w": {"dtype": dtype, "shape": [2], "data_offsets": [0, len(data)]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_bfloat16_of_other_programs_becomes_float32(tmp_path):
+    pytest.importorskip("safetensors")
+    values = np.array([-1.5, 2.0**100], np.float32)  # exact in bfloat16
+    foreign(
+        tmp_path / "a.safetensors", "BF16", (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+    )
+    loaded = ag.load(tmp_path / "a.safetensors")["w"]
+    assert loaded.dtype == np.float32
+    assert np.array_equal(loaded, values)
+
+
+def test_a_type_that_numpy_lacks_is_named(tmp_path):
+    pytest.importorskip("safetensors")
+    foreign(tmp_path / "a.safetensors", "F8_E4M3", b"12")
+    message = "NumPy lacks the type F8_E4M3 of its w; have the program that wrote it convert it"
+    with pytest.raises(ValueError, match=message):
+        ag.load(tmp_path / "a.safetensors")

@@ -274,7 +274,7 @@ def test_a_state_that_does_not_fit_is_refused():
         optim.SGD([w]).load_state_dict(state)
     with pytest.raises(ValueError, match="expected 2 parameter groups, got 1"):
         optim.Adam([{"params": [w]}, {"params": [leaf([1.0])]}]).load_state_dict(state)
-    with pytest.raises(ValueError, match="state of Adam, with optimizer; it needs .* groups and s"):
+    with pytest.raises(ValueError, match=r"state of Adam, with optimizer; it needs .* groups and s"):
         optim.Adam([w]).load_state_dict({"optimizer": "Adam"})
     other = optim.Adam([leaf([1.0, 2.0])], lr=7.0)
     with pytest.raises(

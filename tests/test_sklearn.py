@@ -136,6 +136,53 @@ def test_weights_count_between_batches_and_calls():
     assert share(1e-6, 1.0) < 0.3
 
 
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 2.0, 2: 0.5}, None])
+def test_class_and_sample_weights_together_are_those_of_logistic_regression(class_weight):
+    X, y = load_iris(return_X_y=True)
+    weights = np.random.default_rng(0).uniform(0, 5, 125)
+    settings = {"class_weight": class_weight, "tol": 1e-9, "max_iter": 5000}
+    ours = SoftmaxClassifier(**settings).fit(X[25:], y[25:], weights)
+    theirs = LogisticRegression(solver="newton-cg", **settings).fit(X[25:], y[25:], weights)
+    assert np.allclose(ours.coef_, theirs.coef_, atol=1e-5)
+    single = SoftmaxClassifier(**settings).fit(X[25:].astype(np.float32), y[25:], weights)
+    assert single.coef_.dtype == np.float32
+
+
+def test_a_class_of_zero_weight_can_be_balanced():
+    X, y = load_iris(return_X_y=True)
+    model = SoftmaxClassifier(class_weight="balanced", max_iter=500).fit(X, y, y != 1)
+    assert not np.any(model.predict(X) == 1)
+    assert model.score(X[y != 1], y[y != 1]) == 1
+
+
+def test_partial_fit_of_samples_without_weight_changes_nothing():
+    X, y = load_iris(return_X_y=True)
+    model, other = SoftmaxClassifier(random_state=0), SoftmaxClassifier(random_state=0)
+    model.partial_fit(X, y, classes=[0, 1, 2], sample_weight=np.zeros(150))
+    assert (model.n_iter_, model.coef_.shape, model.coef_.any()) == (0, (3, 4), False)
+    for _ in range(2):
+        model.partial_fit(X, y).partial_fit(X[:3], y[:3], sample_weight=np.zeros(3))
+        other.partial_fit(X, y)
+    assert np.array_equal(model.coef_, other.coef_)
+    assert model.n_iter_ == 2
+    model.set_params(class_weight={0: 0.0}).partial_fit(X[:3], y[:3])
+    assert np.array_equal(model.coef_, other.coef_)
+
+
+def test_partial_fit_balances_the_classes_that_are_there():
+    X, y = load_iris(return_X_y=True)
+    X, y = X[:110], y[:110]
+    settings = {"batch_size": 200, "random_state": 0, "class_weight": "balanced"}
+    model = SoftmaxClassifier(**settings).partial_fit(X[:60], y[:60], classes=[0, 1, 2])
+    assert np.isfinite(model.coef_).all()
+    for _ in range(200):
+        model.partial_fit(X, y)
+    plain = SoftmaxClassifier(batch_size=200, random_state=0)
+    for _ in range(200):
+        plain.partial_fit(X, y)
+    assert (model.predict(X) == 2).sum() > (plain.predict(X) == 2).sum()
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "adam", "partial_fit"])
 def test_a_warm_start_without_intercept_forgets_the_old_one(solver):
     X, y = load_iris(return_X_y=True)
@@ -227,13 +274,16 @@ def test_bad_input_is_named():
         SoftmaxClassifier().fit(sparse.csr_matrix(X), y)
     with pytest.raises(ValueError, match="C must be positive, got 0"):
         SoftmaxClassifier(C=0).fit(X, y)
-    with pytest.raises(ValueError, match="unknown solver 'sgd'"):
+    for setting in ({"C": "a"}, {"C": None}, {"C": np.nan}):
+        with pytest.raises(ValueError, match="SoftmaxClassifier: C must be positive, got"):
+            SoftmaxClassifier(**setting).fit(X, y)
+    with pytest.raises(ValueError, match="solver must be 'lbfgs' or 'adam', not 'sgd'"):
         SoftmaxClassifier(solver="sgd").fit(X, y)
     with pytest.raises(ValueError, match=r"only one class: np\.int64"):
         SoftmaxClassifier().fit(X, np.zeros(150, int))
     with pytest.raises(ValueError, match=r"must not all be zero|at least one non-zero"):
         SoftmaxClassifier().fit(X, y, np.zeros(150))
-    with pytest.raises(ValueError, match="activation must be one of relu, tanh"):
+    with pytest.raises(ValueError, match=r"activation must be 'relu', 'tanh', .* or 'identity'"):
         MLPClassifier(activation="sin").fit(X, y)
     with pytest.raises(NotFittedError):
         MLPClassifier().predict(X)
