@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autograd_lite.rules.reductions import _euclidean, _p_norm, _recurrence
+from autograd_lite.rules.reductions import _p_norm, _recurrence
 from tests.sample import Sample, distinct, normal, positive
 
 with_zeros = np.array([[2.0, 0.0, -1.0, 3.0], [0.0, 1.5, 0.0, 2.0], [1.0, -2.0, 0.5, 3.0]])
@@ -115,6 +115,6 @@ SAMPLES = [
     Sample(np.linalg.vector_norm, normal(2, 3, 4), axis=(0, 2), keepdims=True),
     Sample(np.linalg.vector_norm, distinct(3, 4), ord=3),
     Sample(np.linalg.matrix_norm, distinct(2, 3, 4), ord=1),
-    Sample(_euclidean, normal(3, 4), (0,)),
+    Sample(_p_norm, normal(2, 3, 4), 2, (0, 2)),
     Sample(_p_norm, distinct(3, 4), 3, (1,)),
 ]

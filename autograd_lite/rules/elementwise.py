@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.tape import constant, derivative
+from autograd_lite.tape import constant, derivative, enter_composite
 from autograd_lite.tensor import composite, primitive
 
 
@@ -185,6 +185,8 @@ derivative(np.real,         lambda g: g)
 derivative(np.real_if_close, lambda g: g, ignores=["tol"])
 derivative(np.imag,         _zero)
 derivative(np.angle,        _zero, ignores=["deg"])
+
+enter_composite(np.divmod,  lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
 # fmt: on
 
 
@@ -195,12 +197,6 @@ def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: 
     high = max if a_max is None else a_max
     a = +a if low is None else np.maximum(a, low)
     return a if high is None else np.minimum(a, high)
-
-
-@composite(np.divmod)
-def divmod(x: Any, y: Any) -> Any:
-    """Return quotients rounded down, and remainders."""
-    return np.floor_divide(x, y), np.remainder(x, y)
 
 
 @composite(np.polyval)

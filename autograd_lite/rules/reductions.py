@@ -20,8 +20,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from autograd_lite.rules.elementwise import quotient
-from autograd_lite.tape import constant, derivative
-from autograd_lite.tensor import composite, primitive
+from autograd_lite.tape import constant, derivative, enter_composite
+from autograd_lite.tensor import as_array, bare, composite, primitive
 
 
 def _restored(g: Any, like: Any, axis: Any, keepdims: Any = False) -> Any:
@@ -46,16 +46,6 @@ def _merged(a: Any, axis: Any) -> Any:
     return a.transpose(kept + reduced).reshape([a.shape[i] for i in kept] + [length])
 
 
-def _split(a: Any, like: Any, axis: Any) -> Any:
-    """Return an array as it was before :func:`_merged`."""
-    if axis is None or like.ndim == 0:
-        return a.reshape(like.shape)
-    reduced = [*normalize_axis_tuple(axis, like.ndim)]
-    order = [i for i in range(like.ndim) if i not in reduced] + reduced
-    back = sorted(range(like.ndim), key=order.__getitem__)
-    return a.reshape([like.shape[i] for i in order]).transpose(back)
-
-
 # ---------------------------------------------------------------------------- sums and means
 
 
@@ -74,11 +64,6 @@ def _mean(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
     return _sum(_over(g, like.size // max(g.size, 1)), like, axis, keepdims)
 
 
-def _nansum(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a sum of the elements that are not nan."""
-    return np.where(np.isnan(a), 0, _restored(g, like, axis, keepdims))
-
-
 def _var(g: Any, like: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
     """Return the cotangent of a variance: ``2 (a - mean) / (n - ddof)`` per element."""
     count = like.size // max(g.size, 1)
@@ -87,19 +72,14 @@ def _var(g: Any, like: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
 
 
 def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a standard deviation: ``(a - mean) / (std (n - ddof))`` per element.
+    """Return the cotangent of a standard deviation: that of the variance over twice itself.
 
     It is 0 where all elements are equal, also where rounding the mean leaves a tiny deviation.
     """
     if like.size == 0:
         return a
-    count = like.size // max(g.size, 1)
-    equal = np.max(a, axis=axis, keepdims=True) == np.min(a, axis=axis, keepdims=True)
-    spread = np.where(equal, 0, _restored(ans, like, axis, keepdims))
-    centered = a - np.mean(a, axis=axis, keepdims=True)
-    return _over(
-        _restored(g, like, axis, keepdims) * quotient(centered, spread), max(count - ddof, 0)
-    )
+    equal = np.ptp(bare(a), axis=axis, keepdims=keepdims) == 0
+    return _var(quotient(g, np.where(equal, 0, 2 * ans)), like, a, axis, ddof, keepdims)
 
 
 # ---------------------------------------------------------------------------- products and scans
@@ -115,11 +95,10 @@ def _before(x: Any) -> Any:
     return _shifted(np.cumprod(x, axis=-1), 1)
 
 
-def _prod(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a product: for each factor the product of the others."""
-    x = _merged(a, axis)
-    others = _before(x) * _before(x[..., ::-1])[..., ::-1]
-    return _restored(g, like, axis, keepdims) * _split(others, like, axis)
+@primitive(lambda g, x: g[..., None] * (_before(x) * _before(x[..., ::-1])[..., ::-1]))
+def _prod(x: Any) -> Any:
+    """Return products along the last axis; the cotangent of a factor is that of the others."""
+    return np.prod(x, axis=-1)
 
 
 def _recurrence_b(g: Any, a: Any) -> Any:
@@ -136,23 +115,15 @@ def _recurrence(a: Any, b: Any) -> Any:
     return y
 
 
-def _cumsum(g: Any, like: Any, axis: Any) -> Any:
-    """Return the cotangent of running sums: the running sums from the end."""
-    g = g if axis is None else g.swapaxes(axis, -1)
-    d = np.cumsum(g[..., ::-1], axis=-1)[..., ::-1]
-    return (d if axis is None else d.swapaxes(axis, -1)).reshape(like.shape)
-
-
 def _cumprod(g: Any, like: Any, a: Any, axis: Any) -> Any:
     """Return the cotangent of running products ``p``.
 
     That of ``a_i`` is the product of the elements before it times ``c_i = g_i + a_{i+1} c_{i+1}``.
     """
     if axis is None or like.ndim == 0:
-        a = a.reshape(-1)
-        return (_before(a) * _recurrence_b(g, a)).reshape(like.shape)
+        a, axis = a.reshape(-1), 0
     a, g = a.swapaxes(axis, -1), g.swapaxes(axis, -1)
-    return (_before(a) * _recurrence_b(g, a)).swapaxes(axis, -1)
+    return (_before(a) * _recurrence_b(g, a)).swapaxes(axis, -1).reshape(like.shape)
 
 
 # ---------------------------------------------------------------------------- extrema
@@ -173,36 +144,30 @@ derivative(np.sum,     _sum,  ignores=["dtype"])
 derivative(np.mean,    _mean, ignores=["dtype"])
 derivative(np.var,     _var,  ignores=["dtype"])
 derivative(np.std,     _std,  ignores=["dtype"])
-derivative(np.prod,    _prod, ignores=["dtype"])
-derivative(np.cumsum,  _cumsum,  ignores=["dtype"])
+derivative(np.cumsum,  lambda g, like, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+                       .reshape(like.shape), ignores=["dtype"])
 derivative(np.cumprod, _cumprod, ignores=["dtype"])
 derivative(np.max,     _extremum, selects=True)
 derivative(np.amax,    _extremum, selects=True)
 derivative(np.min,     _extremum, selects=True)
 derivative(np.amin,    _extremum, selects=True)
-derivative(np.nansum,  _nansum, ignores=["dtype"], selects=True)
 derivative(np.nanmax,  _extremum, selects=True)
 derivative(np.nanmin,  _extremum, selects=True)
 # fmt: on
 
-if hasattr(np, "cumulative_sum"):  # of NumPy 2.1
 
-    @composite(np.cumulative_sum)
-    def cumulative_sum(x: Any, /, *, axis: int | None = None) -> Any:
-        """Return running sums; an array of several axes needs ``axis``."""
-        return np.cumsum(x, axis=_only_axis("np.cumulative_sum", x, axis))
-
-    @composite(np.cumulative_prod)
-    def cumulative_prod(x: Any, /, *, axis: int | None = None) -> Any:
-        """Return running products; an array of several axes needs ``axis``."""
-        return np.cumprod(x, axis=_only_axis("np.cumulative_prod", x, axis))
-
-
-def _only_axis(function: str, x: Any, axis: int | None) -> int:
+def _only(axis: int | None, x: Any) -> int:
+    """Return an axis that may be left out where there is one alone."""
     if axis is None and x.ndim != 1:
-        raise ValueError(f"{function}: axis is needed for an array of {x.ndim} axes")
+        raise ValueError(f"axis is needed for an array of {x.ndim} axes")
     return axis or 0
 
+
+if hasattr(np, "cumulative_sum"):  # of NumPy 2.1
+    # fmt: off
+    enter_composite(np.cumulative_sum, lambda x, /, *, axis=None: np.cumsum(x, _only(axis, x)))
+    enter_composite(np.cumulative_prod, lambda x, /, *, axis=None: np.cumprod(x, _only(axis, x)))
+    # fmt: on
 
 constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.count_nonzero)
 
@@ -210,27 +175,11 @@ constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.co
 # ---------------------------------------------------------------------------- formulas
 
 
-def _array(a: Any) -> Any:
-    """Return a list or number as an array, and an array or tensor as it is."""
-    return a if hasattr(a, "shape") else np.asarray(a)
-
-
-@composite(np.ptp)
-def ptp(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Return the maximum less the minimum."""
-    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
-
-
-@composite(np.trace)
-def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """Return the sum of a diagonal."""
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
-
-
-@composite(np.linalg.trace)
-def linalg_trace(x: Any, /, *, offset: int = 0) -> Any:
-    """Return the sum of a diagonal of each matrix."""
-    return trace(x, offset, -2, -1)
+@composite(np.prod)
+def prod(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: Any = False) -> Any:
+    """Return the product of elements."""
+    ans = _prod(_merged(a if dtype is None else a.astype(dtype), axis))
+    return _restored(ans, a, axis) if keepdims is True else ans
 
 
 @composite(np.average)
@@ -238,13 +187,10 @@ def average(
     a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
 ) -> Any:
     """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
-    a = _array(a)
-    if weights is None:
-        ans = np.mean(a, axis=axis, keepdims=keepdims)
-        if not returned:
-            return ans
-        return ans, np.full(ans.shape, a.size / max(ans.size, 1), ans.dtype)
-    weights = _array(weights)
+    a = as_array(a)
+    if weights is None and not returned:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    weights = np.ones_like(a) if weights is None else as_array(weights)
     if weights.shape != a.shape:
         axes = normalize_axis_tuple(axis, a.ndim)
         weights = weights.transpose(sorted(range(len(axes)), key=axes.__getitem__))
@@ -257,40 +203,21 @@ def average(
 @composite(np.quantile)
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
-    one, q = isinstance(q, (int, float)), np.asarray(q)
-    if not np.all((q >= 0) & (q <= 1)):
-        raise ValueError("np.quantile: q must be between 0 and 1 (of np.percentile: 0 and 100)")
-    x = np.sort(_merged(a, axis), axis=-1)
-    last = x.shape[-1] - 1
-    low = np.floor(q * last).astype(int)
-    weight = q * last - low
-    weight = float(weight) if one else weight  # a single q leaves float32 as it is, as in NumPy
-    ans = x[..., low]
+    dtype = np.quantile(np.zeros(1, a.dtype), q).dtype  # and q is seen to be in range
+    x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0).astype(dtype)
+    last = len(x) - 1
+    place = np.multiply(q, last)
+    low = np.floor(place).astype(int)
+    weight = (place - low).astype(dtype).reshape(low.shape + (1,) * (x.ndim - 1))
+    ans = x[low]
     if np.any(weight):  # elsewhere, an infinite neighbour must not make a nan
-        between = ans * (1 - weight) + x[..., np.minimum(low + 1, last)] * weight
-        ans = np.where(np.equal(weight, 0), ans, between)
-    highest = x[..., -1].reshape(x.shape[:-1] + (1,) * q.ndim)
-    ans = np.where(np.isnan(highest), highest, ans)  # sorting puts nan last
-    if q.ndim:  # its axes come first
-        kept = x.ndim - 1
-        ans = ans.transpose([*range(kept, ans.ndim), *range(kept)])
+        between = ans * (1 - weight) + x[np.minimum(low + 1, last)] * weight
+        ans = np.where(weight == 0, ans, between)
+    ans = np.where(np.isnan(x[-1]), x[-1], ans)  # sorting puts nan last
     if keepdims:
-        reduced = range(a.ndim) if axis is None else normalize_axis_tuple(axis, a.ndim)
-        lengths = [1 if i in reduced else n for i, n in enumerate(a.shape)]
-        ans = ans.reshape([*q.shape, *lengths])
+        axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
+        ans = np.expand_dims(ans, tuple(i - a.ndim for i in axes))
     return ans
-
-
-@composite(np.percentile)
-def percentile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Return percentiles, interpolated linearly; ``q`` is not differentiated."""
-    return quantile(a, np.asarray(q) / 100, axis, keepdims=keepdims)
-
-
-@composite(np.median)
-def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Return the middle element, or the mean of the middle two."""
-    return quantile(a, 0.5, axis, keepdims=keepdims)
 
 
 @composite(np.cov)
@@ -298,12 +225,11 @@ def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
 ) -> Any:
     """Return the covariance matrix of variables, the rows or columns of ``m`` (and ``y``)."""
-    variables = [np.atleast_2d(_array(v)) for v in (m, y) if v is not None]
-    if not rowvar:
-        variables = [v if np.ndim(w) == 1 else v.T for v, w in zip(variables, (m, y))]
+    given = [as_array(v) for v in (m, y) if v is not None]
+    variables = [np.atleast_2d(v if rowvar or v.ndim < 2 else v.T) for v in given]
     x = np.concatenate(variables).astype(float)
     x = x - np.mean(x, axis=1, keepdims=True)
-    count = x.shape[1] - ((0 if bias else 1) if ddof is None else ddof)
+    count = x.shape[1] - ((not bias) if ddof is None else ddof)
     return np.squeeze(x @ x.T / count)
 
 
@@ -348,24 +274,6 @@ def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False)
     return np.where(zero, 0, np.sqrt(np.where(zero, 1, variance)))
 
 
-@composite(np.nanprod)
-def nanprod(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Return the product of the elements that are not nan."""
-    return np.prod(np.where(np.isnan(a), 1, a), axis=axis, keepdims=keepdims)
-
-
-@composite(np.nancumsum)
-def nancumsum(a: Any, axis: Any = None) -> Any:
-    """Return running sums of the elements that are not nan."""
-    return np.cumsum(np.where(np.isnan(a), 0, a), axis=axis)
-
-
-@composite(np.nancumprod)
-def nancumprod(a: Any, axis: Any = None) -> Any:
-    """Return running products of the elements that are not nan."""
-    return np.cumprod(np.where(np.isnan(a), 1, a), axis=axis)
-
-
 # ---------------------------------------------------------------------------- differences
 
 
@@ -374,10 +282,10 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     """Return the n-th differences of neighbours."""
     if n < 0:
         raise ValueError(f"np.diff: n must not be negative, but is {n}")
-    a = _array(a)
+    a = as_array(a)
     shape = list(a.shape)
     shape[axis] = 1
-    parts = [_array(part) for part in (prepend, a, append) if part is not None]
+    parts = [as_array(part) for part in (prepend, a, append) if part is not None]
     parts = [part if part.ndim else np.broadcast_to(part, shape) for part in parts]
     x = (a if len(parts) == 1 else np.concatenate(parts, axis=axis)).swapaxes(axis, -1)
     for _ in range(n):
@@ -385,18 +293,12 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     return x.swapaxes(axis, -1)
 
 
-@composite(np.ediff1d)
-def ediff1d(ary: Any) -> Any:
-    """Return the differences of neighbours of the flattened array."""
-    return diff(ary.reshape(-1))
-
-
 @composite(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Return the integral by the trapezoidal rule."""
-    y = _array(y).swapaxes(axis, -1)
+    y = as_array(y).swapaxes(axis, -1)
     if x is not None:
-        x = _array(x)
+        x = as_array(x)
         dx = diff(x if x.ndim == 1 else x.swapaxes(axis, -1))
     return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
@@ -407,7 +309,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
     ``varargs`` are the spacing: a number, or one number or array of coordinates for each axis.
     """
-    f = _array(f)
+    f = as_array(f)
     if axis is None:
         axis = tuple(range(f.ndim))
     axes = axis if isinstance(axis, tuple) else (axis,)
@@ -427,10 +329,13 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     """
     x = f.swapaxes(axis, -1)
     n = x.shape[-1]
-    if n <= edge_order:
-        raise ValueError(f"np.gradient: axis {axis} of length {n} must exceed edge_order")
+    if edge_order not in (1, 2) or n <= edge_order:
+        raise ValueError(
+            f"np.gradient: edge_order must be 1 or 2, and less than the length {n} of axis {axis}, "
+            f"not {edge_order}"
+        )
     if np.ndim(spacing) == 0:
-        steps = np.broadcast_to(_array(spacing), (n - 1,))
+        steps = np.broadcast_to(as_array(spacing), (n - 1,))
     elif np.shape(spacing) == (n,):
         steps = diff(spacing)
     else:
@@ -449,27 +354,18 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 # ---------------------------------------------------------------------------- norms
 
 
-@primitive(
-    lambda g, like, ans, x, axis: (
-        _restored(g, like, axis) * quotient(x, _restored(ans, like, axis))
-    ),
-    name="np.linalg.norm",
-)
-def _euclidean(x: Any, axis: tuple[int, ...]) -> Any:
-    """Return the square root of the sum of squares."""
-    return np.sqrt(np.sum(x * x, axis=axis))
-
-
 def _p_norm_x(g: Any, like: Any, ans: Any, x: Any, p: Any, axis: Any) -> Any:
     """Return the cotangent of a p-norm: ``sign(x) (|x| / ans)**(p - 1)``, 0 where ``ans`` is 0."""
-    share = quotient(np.abs(x), _restored(ans, like, axis))
-    return _restored(g, like, axis) * (np.sign(x) * share ** (p - 1))
+    share = quotient(x, _restored(ans, like, axis))
+    if p != 2:
+        share = np.sign(x) * np.abs(share) ** (p - 1)
+    return _restored(g, like, axis) * share
 
 
 @primitive(_p_norm_x, name="np.linalg.norm")
 def _p_norm(x: Any, p: float, axis: tuple[int, ...]) -> Any:
-    """Return the p-norm of vectors."""
-    return np.linalg.norm(x, p, axis[0])
+    """Return the p-norm of the elements along an axis, for p = 2 along several."""
+    return np.sqrt(np.sum(x * x, axis=axis)) if p == 2 else np.linalg.norm(x, p, axis[0])
 
 
 @composite(np.linalg.norm)
@@ -479,7 +375,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     if len(axes) not in (1, 2) and not (axis is None and ord is None):
         raise ValueError(f"np.linalg.norm: ord={ord!r} needs one axis or two, not {len(axes)}")
     if ord is None or (ord == 2 and len(axes) == 1) or (ord in ("fro", "f") and len(axes) == 2):
-        ans = _euclidean(x, axes)
+        ans = _p_norm(x, 2, axes)
     elif len(axes) == 1:
         ans = _vector_norm(x, ord, axes)
     else:
@@ -489,15 +385,11 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     """Return the norm of vectors along one axis, of any order but 2."""
-    if ord == 1 or (ord == math.inf and x.size == 0):  # of nothing, NumPy's is 0
-        return np.sum(np.abs(x), axis=axes)
-    if ord == math.inf:
-        return np.max(np.abs(x), axis=axes)
-    if ord == -math.inf:
-        return np.min(np.abs(x), axis=axes)
     if ord == 0:
         return np.sum(np.abs(np.sign(x)), axis=axes)
-    return _p_norm(x, ord, axes)
+    largest = np.max if x.size else np.sum  # of nothing, NumPy's is 0
+    reduce = {1: np.sum, math.inf: largest, -math.inf: np.min}.get(ord)
+    return _p_norm(x, ord, axes) if reduce is None else reduce(np.abs(x), axis=axes)
 
 
 def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
@@ -509,9 +401,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
         sums = np.linalg.svd(x, compute_uv=False)
     else:
         raise ValueError(f"np.linalg.norm: no norm of matrices has the order {ord!r}")
-    if ord == "nuc" or (ord > 0 and x.size == 0):  # of nothing, NumPy's is 0
-        return np.sum(sums, axis=-1)
-    return np.max(sums, axis=-1) if ord > 0 else np.min(sums, axis=-1)
+    return _vector_norm(sums, 1 if ord == "nuc" else math.copysign(math.inf, ord), (-1,))
 
 
 @composite(np.linalg.vector_norm)
@@ -521,7 +411,24 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any
     return _restored(ans, x, axis) if keepdims else ans
 
 
-@composite(np.linalg.matrix_norm)
-def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    """Return the norm of the matrices in the last two axes."""
-    return norm(x, ord, (-2, -1), keepdims)
+# ---------------------------------------------------------------------------- formulas of one line
+# fmt: off
+enter_composite(np.linalg.matrix_norm, lambda x, /, *, keepdims=False, ord="fro":
+                norm(x, ord, (-2, -1), keepdims))
+enter_composite(np.ptp, lambda a, axis=None, *, keepdims=False:
+                np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims))
+enter_composite(np.trace, lambda a, offset=0, axis1=0, axis2=1:
+                np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1))
+enter_composite(np.linalg.trace, lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
+enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
+                quantile(a, 0.5, axis, keepdims=keepdims))
+enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False:
+                quantile(a, np.divide(q, a.dtype.type(100)), axis, keepdims=keepdims))
+enter_composite(np.ediff1d, lambda ary: np.diff(np.ravel(ary)))
+enter_composite(np.nansum, lambda a, axis=None, dtype=None, *, keepdims=False:
+                np.sum(np.where(np.isnan(a), 0, a), axis, dtype, keepdims=keepdims))
+enter_composite(np.nanprod, lambda a, axis=None, dtype=None, *, keepdims=False:
+                np.prod(np.where(np.isnan(a), 1, a), axis, dtype, keepdims=keepdims))
+enter_composite(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))
+enter_composite(np.nancumprod, lambda a, axis=None: np.cumprod(np.where(np.isnan(a), 1, a), axis))
+# fmt: on
