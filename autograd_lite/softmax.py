@@ -613,15 +613,19 @@ def _floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
     if not isinstance(x, (np.ndarray, Tensor)):
         x = np.asarray(x)
-    if x.dtype.kind != "f":
-        raise TypeError(f"{name}: expected floating-point values, not {x.dtype}; use astype(float)")
+    array = bare(x)
+    shape = array.shape
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name}: expected floating-point values, not {array.dtype}; use astype(float)"
+        )
     if not isinstance(axis, (int, np.integer)):
         raise TypeError(f"{name}: axis must be one integer, not {axis!r}; reshape several into one")
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"{name}: axis {axis} is out of range for shape {x.shape}")
-    if x.shape[axis] == 0:
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"{name}: axis {axis} is out of range for shape {shape}")
+    if shape[axis] == 0:
         raise ValueError(
-            f"{name}: there are no classes along axis {axis % x.ndim} of shape {x.shape}"
+            f"{name}: there are no classes along axis {axis % len(shape)} of shape {shape}"
         )
     return x
 
@@ -708,15 +712,15 @@ def _checked_target(
             f"not {target.shape}"
         )
     target = bare(target)
-    labels = target.astype(np.intp, copy=False)
+    labels = target if target.dtype == np.intp else target.astype(np.intp)
     counts = None
     if ignore_index is not None:
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
     # As unsigned numbers, negative labels are too large, too: one pass finds both.
-    unsigned = labels.reshape(-1).view(np.uintp)
-    if unsigned.size and unsigned[unsigned.argmax()] >= classes:
+    unsigned = labels.view(np.uintp)
+    if unsigned.size and unsigned.item(unsigned.argmax()) >= classes:
         raise _out_of_range(name, target, (labels < 0) | (labels >= classes), classes)
     if weight is not None:
         counts = weight[labels] if counts is None else counts * weight[labels]

@@ -24,6 +24,7 @@ the loss inf and leaves the gradient finite.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -43,6 +44,7 @@ class _Limits(NamedTuple):
 
     square: Any  # of the largest sum of plain exponentials
     highest: Any  # logit whose plain exponential is no larger
+    moderate: Any  # size of a logit up to which no exponential, sum or ratio goes wrong
     far: Any  # size of a maximum from which on z - m is exact wherever exp(z - m) is not 0
     ones: Array  # as many as terms may be added up in a few running sums
 
@@ -51,7 +53,8 @@ def _limits(dtype: Any, terms: int) -> _Limits:
     info = np.finfo(dtype)
     largest = np.ldexp(info.dtype.type(1), info.maxexp // 2 - 4)
     far = -2 * np.log(info.smallest_subnormal)
-    return _Limits(largest * largest, np.log(largest), far, np.ones(terms, dtype))
+    highest = np.log(largest)
+    return _Limits(largest * largest, highest, 0.9 * highest, far, np.ones(terms, dtype))
 
 
 _LIMITS = {"f": _limits("f", 128), "d": _limits("d", 32), "g": _limits("g", 32)}
@@ -62,7 +65,6 @@ _LOWEST = -2.0  # logit whose plain exponential is no smaller
 # ---------------------------------------------------------------------------- the kernels
 
 
-@np.errstate(all="ignore")  # what the warnings would say is in the results
 def cross_entropy(
     logits: Array,
     target: Array,
@@ -95,18 +97,37 @@ def cross_entropy(
     want_gradient, summed : bool
         Whether to form the gradient; whether to return the losses' sum in place of them.
     """
-    gradient = np.empty(logits.shape, logits.dtype) if want_gradient else None
     if (
         target.ndim == axis == 1
-        and gradient is not None
+        and counts is None
         and smoothing == 0
-        and 0 < logits.nbytes <= _SHORT_BLOCK_BYTES
+        and want_gradient
         and logits.itemsize >= 4
+        and 0 < logits.nbytes <= _SHORT_BLOCK_BYTES
+        and _is_moderate(logits)
     ):  # one block, and less to do about it: for so few numbers that takes most of the time
-        found = _of_labels_quick(logits, target, gradient, scale, counts)
-        if found is not None:
-            # Rounded as below, so that the loss is the same whether a gradient is formed or not.
-            return (np.float64(0) + _sums(found[None])[0] if summed else found), gradient
+        gradient = np.exp(logits, order="C")
+        label, rest = _swap_label(target, gradient)
+        gradient *= _spread(scale / (rest + label), gradient)
+        losses = _log1p(rest / label)
+        return (_total(losses) if summed else losses), gradient
+    return _cross_entropy_of_any(
+        logits, target, axis, counts, smoothing, scale, want_gradient, summed
+    )
+
+
+@np.errstate(all="ignore")  # what the warnings would say is in the results
+def _cross_entropy_of_any(
+    logits: Array,
+    target: Array,
+    axis: int,
+    counts: Array | None,
+    smoothing: float,
+    scale: float,
+    want_gradient: bool,
+    summed: bool,
+) -> tuple[Any, Any]:
+    gradient = np.empty(logits.shape, logits.dtype) if want_gradient else None
     rows_shape = _rows(logits, axis).shape[:-1]
     soft = target.ndim == logits.ndim
     targets = _rows(target, axis) if soft else target.reshape(rows_shape)
@@ -128,7 +149,7 @@ def cross_entropy(
                 quick = False  # the rest is likely to be of the same kind
                 loss = _of_labels(z, labels, e, scale, count, smoothing)
         if losses is None:
-            total += _sums(loss[None])[0]
+            total += _total(loss)
         else:
             losses[where] = loss.reshape(losses[where].shape)
     if losses is None:
@@ -194,6 +215,12 @@ def _of_labels_quick(
     e *= _spread(scale * count / total, e)
     e[inert] = 0
     return _log1p(ratio) * count
+
+
+def _is_moderate(z: Array) -> bool:
+    """Whether every row can do without the checks and the care that the others need."""
+    limit, flat = _LIMITS[z.dtype.char].moderate, z.reshape(-1)
+    return bool(flat[flat.argmax()] <= limit and flat[flat.argmin()] >= -limit)
 
 
 def _of_labels(
@@ -348,6 +375,13 @@ def _sums(e: Array) -> Any:
     return np.add.reduce(e.reshape(-1, count).dot(ones[:count]).reshape(len(e), -1), axis=1)
 
 
+def _total(losses: Array) -> Any:
+    """Return the sum of a block's losses, in float64."""
+    ones = _LIMITS[losses.dtype.char].ones
+    few = len(losses) <= len(ones)
+    return np.float64(losses.dot(ones[: len(losses)]) if few else _sums(losses[None])[0])
+
+
 def _spread(values: Array, e: Array) -> Array:
     """Return one number for each row in a shape that goes with ``e``: repeated in short rows."""
     if e.shape[1] < _SHORT and e.size > 4096:
@@ -420,6 +454,10 @@ def _places(shape: tuple[int, ...], itemsize: int) -> list[Any]:
 
 def _positions(classes: Array, e: Array) -> tuple[Array, Array]:
     """Return the block as a flat view, and where in it each row has the given class."""
-    at = np.arange(0, e.size, e.shape[1])
-    at += classes
-    return e.reshape(-1), at
+    return e.reshape(-1), _starts(*e.shape) + classes
+
+
+@functools.lru_cache(maxsize=4)
+def _starts(rows: int, classes: int) -> Array:
+    """Return where each row of a block begins."""
+    return np.arange(0, rows * classes, classes)

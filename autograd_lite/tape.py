@@ -33,8 +33,10 @@ whether rules are shown bare arrays or tensors, and that is all there is to high
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -63,7 +65,7 @@ class Plan:
     primitive: Primitive
     argnums: tuple[int, ...]  # of the tracked arguments, in order
     keep: Pick  # (*arguments, ans, residual, *parents) -> what is saved
-    rules: tuple[tuple[Rule, Pick | None], ...]  # and what each reads of it; None for everything
+    rules: tuple[tuple[int, Rule, Pick | None], ...]  # numbered; what each reads, None: everything
     sources: tuple[Any, ...]  # of each saved item: an argument's place, "ans", "residual" or None
     arguments: tuple[tuple[int, int], ...]  # place among the saved, and as argument
     reads: int  # bit i: a rule reads argument i, so it must not change
@@ -211,8 +213,8 @@ class Primitive:
             argnums,
             _picker(pool),
             tuple(
-                (rule, None if slots == list(range(len(pool))) else _picker(slots))
-                for rule, slots in rules
+                (k, rule, None if slots == list(range(len(pool))) else _picker(slots))
+                for k, (rule, slots) in enumerate(rules)
             ),
             tuple(sources),
             arguments,
@@ -449,6 +451,7 @@ class Node:
         "parents",
         "plan",
         "prints",
+        "returned_by",
         "saved",
         "shape",
         "value",
@@ -460,6 +463,7 @@ class Node:
     value: Any  # that of a leaf; a small result that is not elementwise
     arguments: Sequence[Any]  # of a small elementwise result, where nothing else keeps them
     origin: tuple[str, int]  # the user's file and line
+    returned_by: tuple[Any, int, Any]  # a module, the birth at which its call began, a call within
 
     def __init__(
         self,
@@ -564,16 +568,21 @@ _EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is th
 _WIDTHS = (2039, 2029, 2027)  # primes: one of them divides no stride of the array
 
 
-def fingerprint(array: Any) -> bytes:
-    """Return bytes that differ when an array's content does.
+def fingerprint(array: Any) -> Any:
+    """Return what compares equal as long as an array's content is the same.
 
-    Up to 1 MiB they are the content. Beyond, they are the sums, modulo 2**64, of the columns and
-    the rows of a table of its 64-bit words, some 2,000 wide. Any change of one word shows, and any
-    two words that change places. So does a shuffle: the width is chosen so that the array's rows,
-    columns and so on do not fall in line with the table's.
+    Up to 1 MiB that is the content, bit for bit. Beyond, it is the sums, modulo 2**64, of the
+    columns and the rows of a table of its 64-bit words, some 2,000 wide. Any change of one word
+    shows, and any two words that change places. So does a shuffle: the width is chosen so that the
+    array's rows, columns and so on do not fall in line with the table's.
     """
+    return bytearray(_content(array))
+
+
+def _content(array: Any) -> Any:
+    """Return a fingerprint's bytes, not copied where they are the array's own."""
     if array.nbytes <= _EXACT:
-        return bytes(array.tobytes())
+        return array.data if array.flags.c_contiguous else array.tobytes()
     raw = array.ravel(order="K").view(np.uint8)
     words = raw[: len(raw) // 8 * 8].view(np.uint64)
     strides = [stride for stride in array.strides if stride]
@@ -581,7 +590,7 @@ def fingerprint(array: Any) -> bytes:
     whole = len(words) // width * width
     table = words[:whole].reshape(-1, width)
     sums = table.sum(axis=0).tobytes() + table.sum(axis=1).tobytes()
-    return bytes(sums + raw[whole * 8 :].tobytes())
+    return sums + raw[whole * 8 :].tobytes()
 
 
 def is_frozen(array: Any) -> bool:
@@ -596,7 +605,7 @@ def is_frozen(array: Any) -> bool:
 def changed_argument(node: Node) -> tuple[Any, int] | None:
     """Return an array that a rule reads and that changed since the call, and its argument."""
     for array, shape, before, place in node.prints or ():
-        same = is_frozen(array) if before is None else fingerprint(array) == before
+        same = is_frozen(array) if before is None else before == _content(array)
         if not same or array.shape != shape:
             return array, place
     return None
@@ -686,6 +695,7 @@ def reachable(root: Node, targets: Iterable[Node] = ()) -> list[Node]:
     return found
 
 
+@np.errstate(all="ignore")
 def pullback(
     root: Node,
     g: Any,
@@ -725,14 +735,13 @@ def pullback(
     _check_not_overwritten(nodes)
     nodes.reverse()
     watcher = watching.get()
-    with np.errstate(all="ignore"):
-        after = watcher.walk(None) if watcher else None
-        found, selected = _walk(nodes, root, g, ends, wanted, see, after)
-        if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
-            start = np.ones(root.shape, root.dtype) if see else (g != 0).astype(root.dtype)
-            masked = _masked(nodes, root, start, ends, wanted)
-            after = watcher.walk(masked) if watcher else masked
-            found, _ = _walk(nodes, root, g, ends, wanted, see, after)
+    after = watcher.walk(None) if watcher else None
+    found, selected = _walk(nodes, root, g, ends, wanted, see, after)
+    if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
+        start = np.ones(root.shape, root.dtype) if see else (g != 0).astype(root.dtype)
+        masked = _masked(nodes, root, start, ends, wanted)
+        after = watcher.walk(masked) if watcher else masked
+        found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     if watcher:
         watcher.end()
     return found
@@ -766,7 +775,7 @@ def _walk(
             selected = True
         saved = node.saved if see is None else _shown(node, plan, see)
         parents = node.parents
-        for k, (rule, pick) in enumerate(plan.rules):
+        for k, rule, pick in plan.rules:
             parent = parents[k]
             if wanted is not None and parent not in wanted:
                 continue
@@ -778,14 +787,12 @@ def _walk(
                     d = fitted(d, parent, plan.primitive)
             except AttributeError:
                 raise _no_array(d, plan.primitive) from None
-            total = cotangents.get(parent)
-            if total is None:
+            if parent not in cotangents:
                 cotangents[parent] = d
             elif parent in owned:
-                total += d
-                cotangents[parent] = total  # += rebinds a scalar or a tensor
+                cotangents[parent] += d
             else:
-                cotangents[parent] = total + d
+                cotangents[parent] = cotangents[parent] + d
                 owned.add(parent)
     return found, selected
 
@@ -843,7 +850,7 @@ def _masked(
         if mark is None or plan is None or node in ends:
             continue
         saved = node.saved if plan.selects else random(tuple(node.saved))
-        for k, ((rule, pick), parent) in enumerate(zip(plan.rules, node.parents)):
+        for (k, rule, pick), parent in zip(plan.rules, node.parents):
             if wanted is not None and parent not in wanted:
                 continue
             if plan.elementwise and not plan.selects:
@@ -874,14 +881,13 @@ def fitted(d: Any, like: Node, primitive: Primitive) -> Any:
 
     Summed over the axes that broadcasting added or stretched.
     """
-    if primitive.broadcasts and d.shape != like.shape:
-        extra = len(d.shape) - len(like.shape)
-        stretched = tuple(
-            i + extra for i, n in enumerate(like.shape) if n == 1 and d.shape[i + extra] != 1
-        )
-        axes = (*range(extra), *stretched)
-        if extra >= 0 and axes:
-            d = d.sum(axis=axes).reshape(like.shape)
+    extra = len(d.shape) - len(like.shape)
+    if primitive.broadcasts and extra >= 0:
+        if extra:
+            d = _sum_of_leading(d, extra)
+        if d.shape != like.shape:
+            stretched = (i for i, n in enumerate(like.shape) if n == 1 and d.shape[i] != 1)
+            d = d.sum(axis=tuple(stretched), keepdims=True)
     if d.shape != like.shape:
         raise ValueError(
             f"the derivative rule of {primitive.name} returned a cotangent of shape "
@@ -892,6 +898,20 @@ def fitted(d: Any, like: Node, primitive: Primitive) -> Any:
     if d.dtype.kind == "c":
         raise TypeError(f"the derivative rule of {primitive.name} returned complex numbers")
     return d.astype(like.dtype)
+
+
+def _sum_of_leading(d: Any, count: int) -> Any:
+    """Return the sum over so many leading axes."""
+    shape = d.shape[count:]
+    if not shape or d.__class__ is not np.ndarray or d.dtype.char not in "fd":
+        return d.sum(axis=tuple(range(count)))
+    # By BLAS: up to ten times as fast as NumPy's sum of narrow rows, and half its rounding error.
+    rows = math.prod(d.shape[:count])
+    ones = _few_ones(rows, d.dtype) if rows <= 4096 else np.ones(rows, d.dtype)
+    return ones.dot(d.reshape(rows, math.prod(shape))).reshape(shape)
+
+
+_few_ones = functools.lru_cache(maxsize=8)(np.ones)
 
 
 def _has_nan(d: Any) -> bool:

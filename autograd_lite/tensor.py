@@ -143,6 +143,8 @@ class Tensor:
         self._node = None
         self._name = name
         self.requires_grad = requires_grad
+        if not requires_grad:
+            self._values.setflags(write=False)  # see _is_own
 
     # ------------------------------------------------------------------------ attributes
 
@@ -154,7 +156,9 @@ class Tensor:
         recorded result are read-only.
         """
         node = self._node
-        if node is not None and isinstance(self._values, np.ndarray):
+        if node is None:
+            self._thaw()
+        elif isinstance(self._values, np.ndarray):
             if node.parents:
                 self._values.setflags(write=False)
             elif not node.exposed:
@@ -181,6 +185,11 @@ class Tensor:
             if self._node is not None:
                 self._node.value = self._values
                 self._node.exposed = False
+
+    def _thaw(self) -> None:
+        """Let others write to the values; graphs that read them so far keep those they read."""
+        if _is_own(self._values):
+            self._values = self._values.copy()
 
     @property
     def name(self) -> str | None:
@@ -230,6 +239,7 @@ class Tensor:
                 f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
                 f"pass dtype=float"
             )
+        self._thaw()
         self._node = leaf(self._values, self.name, exposed=False) if wanted else None
 
     @property
@@ -377,7 +387,7 @@ class Tensor:
                 f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
                 f"to join tensors"
             )
-        return np.array(self._values, dtype=dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
 
@@ -573,7 +583,8 @@ def call(
             node = argument._node
             argument = argument._values
             if node is None:
-                exposed |= bit
+                if not _is_own(argument):
+                    exposed |= bit
             else:
                 parents.append(node)
                 tracked |= bit
@@ -613,12 +624,14 @@ def call(
         _name_shapes(error, primitive, arguments)
         raise
     if plan.views:
-        if isinstance(ans, Tensor):
-            raise TypeError(
-                f"{primitive.name} computed with a tensor that is not one of its arguments itself; "
-                f"pass every tensor as an argument of its own, not in a list, dict or closure"
-            )
-        ordinary(ans, primitive.name)
+        if ans.__class__ is not np.ndarray:
+            if isinstance(ans, Tensor):
+                raise TypeError(
+                    f"{primitive.name} computed with a tensor that is not one of its arguments "
+                    f"itself; pass every tensor as an argument of its own, not in a list, dict or "
+                    f"closure"
+                )
+            ordinary(ans, primitive.name)
         for argument in arguments:
             if argument is ans:
                 ans = ans.view()  # so that no two tensors hold one array object
@@ -767,8 +780,15 @@ def _fingerprints(plan: Plan, exposed: int, saved: Sequence[Any]) -> Any:
     return prints or None
 
 
+def _is_own(values: Any) -> bool:
+    """Whether values are those of a tensor without a node that nobody has asked for: read-only."""
+    return isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable
+
+
 def wrap(array: Any, node: Node | None) -> Tensor:
-    """Return a tensor that holds the very array."""
+    """Return a tensor that holds the very array, or a view of it that says it is not the owner."""
+    if node is None and _is_own(array):
+        array = array.view()
     tensor = _new(Tensor)
     tensor._values = array
     tensor._node = node
@@ -817,16 +837,19 @@ def _separate(
 
 def ordinary(array: Any, caller: str) -> Any:
     """Return anything but an array of a kind whose arithmetic the rules do not know."""
+    if not isinstance(array, _OTHER_ARITHMETIC):
+        return array
     if isinstance(array, np.matrix):
         raise TypeError(
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
         )
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
-            f"the values with np.where"
-        )
-    return array
+    raise TypeError(
+        f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
+        f"the values with np.where"
+    )
+
+
+_OTHER_ARITHMETIC = (np.matrix, np.ma.MaskedArray)
 
 
 def as_array(value: Any) -> Any:
@@ -904,6 +927,19 @@ def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Ten
 # ---------------------------------------------------------------------------- modes
 
 
+class _Unrecorded:
+    """A listener that is told of calls although they are not recorded: it counts as false."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def __call__(self, *call: Any) -> None:
+        self.listener(*call)
+
+    def __bool__(self) -> bool:
+        return False
+
+
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
     """Record, and tell a listener of each call, beside one that is told already."""
@@ -928,7 +964,8 @@ def is_recording() -> bool:
 @contextmanager
 def recording_on() -> Iterator[None]:
     """Record also inside ``no_grad``: what a transform needs while it runs."""
-    token = _recording.set(_recording.get() or True)
+    now = _recording.get()
+    token = _recording.set(now.listener if isinstance(now, _Unrecorded) else now or True)
     try:
         yield
     finally:
@@ -957,8 +994,9 @@ class no_grad:
             )
 
     def __enter__(self) -> None:
-        _before_no_grad.set((*_before_no_grad.get(), _recording.get()))
-        _recording.set(False)
+        before = _recording.get()
+        _before_no_grad.set((*_before_no_grad.get(), before))
+        _recording.set(_Unrecorded(before) if callable(before) else False)
 
     def __exit__(self, *exception: object) -> None:
         *outer, before = _before_no_grad.get()

@@ -499,9 +499,9 @@ def rule_dtypes(result: Any) -> Iterator[tuple[str, Any]]:
             continue
         g: Any = np.ones(node.shape, np.float32)
         if node.plan.primitive is TABLE[_result]:
-            g = node.plan.rules[0][0](g, *node.saved)
+            g = node.plan.rules[0][1](g, *node.saved)
             node = node.parents[0]
-        for rule, pick in node.plan.rules:
+        for _, rule, pick in node.plan.rules:
             d = rule(g, *(node.saved if pick is None else pick(node.saved)))
             if not isinstance(d, Outputs):
                 yield node.plan.primitive.name, d.dtype

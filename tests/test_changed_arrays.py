@@ -213,12 +213,54 @@ def test_indices_of_take_changed() -> None:
     _right_or_refused(loss, w, [2.0, 4.0, 0.0])
 
 
-def test_untracked_tensor_changed() -> None:
+def test_untracked_tensor_written_to_through_data_taken_before() -> None:
     x = ag.Tensor([1.0, 2.0, 3.0])
+    values = x.data
     loss = np.sum(_variable(3) * x)
-    x.data[0] = 100
+    values[0] = 100
     with pytest.raises(RuntimeError, match=CHANGED):
         loss.backward()
+
+
+@pytest.mark.parametrize("array", [lambda x: x.data, ag.Tensor.numpy, np.asarray])
+def test_untracked_tensor_written_to_through_data_taken_after(array: Any) -> None:
+    x, w = ag.Tensor([1.0, 2.0, 3.0]), _variable(3)
+    loss = np.sum(w * x)
+    array(x)[0] = 100
+    loss.backward()  # what was recorded is not what was written to
+    np.testing.assert_array_equal(w.grad, [1, 2, 3])
+    assert x.data[0] == 100
+
+
+def test_untracked_tensor_is_not_copied_nor_watched_until_its_data_is_asked_for() -> None:
+    x, w = ag.Tensor(np.ones((300, 300))), _variable((300, 2))
+    assert x._values is (x @ w)._node.saved[-1]
+    assert (x @ w)._node.prints is None
+    assert x.data is x.data
+    assert (x @ w)._node.prints[0][2] is not None
+
+
+def test_detached_read_only_array_made_writeable_again() -> None:
+    x = np.arange(3.0)
+    x.setflags(write=False)
+    w = _variable(3)
+    loss = ag.vjp(lambda v: np.sum(w * v.detach()), x)[0]
+    x.setflags(write=True)
+    x[0] = 100
+    with pytest.raises(RuntimeError, match=CHANGED):
+        loss.backward()
+
+
+def test_untracked_tensor_that_becomes_a_variable() -> None:
+    x, w = ag.Tensor([1.0, 2.0, 3.0]), _variable(3)
+    loss = np.sum(w * x)
+    x.requires_grad = True
+    with ag.no_grad():
+        x -= 1
+    x.data[0] = 7
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, [1, 2, 3])
+    np.testing.assert_array_equal(x.data, [7, 1, 2])
 
 
 # ---------------------------------------------------------------------------- leaves
