@@ -38,7 +38,7 @@ ALLOWED = {
 LIMITS = {
     "__init__": 50,
     "tape": 615,
-    "tensor": 720,
+    "tensor": 735,
     "rules": 1_400,
     "transforms": 290,
     "checks": 510,
