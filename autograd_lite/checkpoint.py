@@ -290,8 +290,7 @@ def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
 def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> Any:
     """Return an array, given safetensors' name of its type, such as F32 or BOOL."""
     if dtype == "BF16":  # the upper halves of float32
-        halves = np.frombuffer(data, "<u2").reshape(shape)
-        return (halves.astype("<u4") << 16).view("<f4")
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
     try:
         own = "?" if dtype == "BOOL" else f"<{dtype[0].lower()}{int(dtype[1:]) // 8}"
         return np.frombuffer(data, own).reshape(shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.nn.arguments import generator
+from autograd_lite.nn.arguments import count, generator, positive
 
 
 class Batches:
@@ -59,12 +59,9 @@ class Batches:
         drop_last: bool = False,
         rng: np.random.Generator | None = None,
     ) -> None:
-        if not arrays:
-            raise TypeError("Batches: expected at least one array or sequence")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-            raise TypeError(f"Batches: batch_size must be an integer, got {batch_size!r}")
-        if batch_size < 1:
-            raise ValueError(f"Batches: batch_size must be at least 1, got {batch_size}")
+        if not arrays or any(isinstance(a, Mapping) for a in arrays):
+            raise TypeError("Batches: expected one or more arrays or sequences, and no dictionary")
+        count("Batches", batch_size=batch_size)
         self.arrays = [a if hasattr(a, "__getitem__") else np.asarray(a) for a in arrays]
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
@@ -201,8 +198,9 @@ def train_test_split(
             f"train_test_split: expected arrays of one length, got {[len(a) for a in sources]}"
         )
     n = len(sources[0])
-    k = test_size if isinstance(test_size, int) else math.ceil(test_size * n)
-    if isinstance(test_size, bool) or not 0 < k < n:
+    positive("train_test_split", test_size=test_size)
+    k = test_size if isinstance(test_size, (int, np.integer)) else math.ceil(test_size * n)
+    if k >= n:
         raise ValueError(
             f"train_test_split: test_size={test_size} of {n} items leaves a part empty"
         )

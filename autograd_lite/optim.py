@@ -69,7 +69,9 @@ class Optimizer:
     def __init__(self, params: Any, **settings: Any) -> None:
         name = type(self).__name__
         if isinstance(params, (Tensor, Mapping)) or not hasattr(params, "__iter__"):
-            raise TypeError(f"{name}: params must be an iterable of tensors or groups")
+            raise TypeError(
+                f"{name}: params must be tensors, such as model.parameters(), or groups"
+            )
         items = list(params)
         groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
         self.groups: list[dict[str, Any]] = []
@@ -90,7 +92,8 @@ class Optimizer:
         for p in parameters:
             if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
                 raise TypeError(
-                    f"{name}: parameters must be floating-point leaf tensors, not {p!r}"
+                    f"{name}: parameters must be floating-point leaf tensors, such as "
+                    f"model.parameters(), not {p!r:.80}"
                 )
         if len({id(p) for p in parameters}) < len(parameters):
             raise ValueError(f"{name}: a parameter occurs twice")
@@ -677,27 +680,21 @@ class LBFGS(Optimizer):
             f, g = self._evaluate(closure, x + t * d)
             return _Point(t, f, g, float(g @ d))
 
-        def too_high(point: _Point) -> bool:
-            return not point.f <= start.f + 1e-4 * point.t * start.slope
-
-        low, high = start, None
-        for _ in range(25):
-            new = at(t)
-            if too_high(new) or (low is not start and new.f >= low.f):
-                high = new
-                break
-            if abs(new.slope) <= -0.9 * start.slope:
-                return new
-            if new.slope >= 0:
-                low, high = new, low
-                break
-            t = _interpolated(low, new, new.t + 0.01 * (new.t - low.t), 10 * new.t)
-            low = new
-        if high is None:
-            return low
+        low, high, stuck = start, None, False
         size = float(np.abs(d).max())
-        stuck = False
-        for _ in range(25):
+        for _ in range(50):
+            new, last = at(t), low
+            if not new.f <= start.f + 1e-4 * t * start.slope or new.f >= low.f:
+                high = new
+            elif abs(new.slope) <= -0.9 * start.slope:
+                return new
+            else:
+                if new.slope * (1 if high is None else high.t - low.t) >= 0:
+                    high = low
+                low = new
+            if high is None:  # not far enough
+                t = _interpolated(last, new, new.t + 0.01 * (new.t - last.t), 10 * new.t)
+                continue
             left, right = sorted((low.t, high.t))
             if (right - left) * size <= self.tolerance_change:
                 break
@@ -709,15 +706,6 @@ class LBFGS(Optimizer):
                 t = left + margin if t - left < right - t else right - margin
                 close = False
             stuck = close
-            new = at(t)
-            if too_high(new) or new.f >= low.f:
-                high = new
-                continue
-            if abs(new.slope) <= -0.9 * start.slope:
-                return new
-            if new.slope * (high.t - low.t) >= 0:
-                high = low
-            low = new
         return low
 
     def state_dict(self) -> dict[str, Any]:
@@ -1100,7 +1088,9 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 def _gradients(params: Tensor | Iterable[Tensor]) -> list[Any]:
     """Return the gradients' arrays; one tensor is a parameter, not the sequence of its rows."""
-    params = [params] if isinstance(params, Tensor) else params
+    params = [params] if isinstance(params, Tensor) else list(params)
+    if not all(isinstance(p, Tensor) for p in params):
+        raise TypeError("optim: gradients are those of tensors, such as model.parameters()")
     return [bare(p.grad) for p in params if p.grad is not None]
 
 

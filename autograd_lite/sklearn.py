@@ -408,9 +408,9 @@ class MLPClassifier(_Classifier):
         samples, y = validate_data(self, X, y, dtype=_DTYPES)
         labels = self._labels(y)
         rng = self._generator()
-        sizes = [samples.shape[1], *np.atleast_1d(self.hidden_layer_sizes)]
+        sizes = [samples.shape[1], *np.atleast_1d(self.hidden_layer_sizes).tolist()]
         model = self._model(sizes, rng, samples.dtype)
-        size = min(200, len(samples)) if self.batch_size == "auto" else self.batch_size
+        size = min(200 if self.batch_size == "auto" else self.batch_size, len(samples))
         samples = samples.view()
         samples.setflags(write=False)  # nor are the batches: they need not be checked for changes
         data = Batches(samples, labels, batch_size=size, rng=rng)
@@ -457,10 +457,10 @@ class MLPClassifier(_Classifier):
         layers: list[Any] = []
         activation = _ACTIVATIONS[self.activation]
         for before, after in itertools.pairwise(sizes):
-            layers.append(nn.Linear(int(before), int(after), rng=rng, dtype=dtype))
+            layers.append(nn.Linear(before, after, rng=rng, dtype=dtype))
             if activation is not None:
                 layers.append(activation())
-        layers.append(nn.Linear(int(sizes[-1]), len(self.classes_), rng=rng, dtype=dtype))
+        layers.append(nn.Linear(sizes[-1], len(self.classes_), rng=rng, dtype=dtype))
         return nn.Sequential(*layers)
 
     def _logits(self, X: Any) -> Any:

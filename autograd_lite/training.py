@@ -417,7 +417,7 @@ class _Run:
         if not isinstance(value, Tensor) or value.size != 1 or not value.requires_grad:
             raise TypeError(
                 "fit: loss(prediction, target) must give a single number that depends on the "
-                f"parameters, got {value!r}"
+                f"parameters, got {value!r:.80}"
             )
         number = float(value.item())
         if not math.isfinite(number):

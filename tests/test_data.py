@@ -130,13 +130,17 @@ def test_bad_arguments_are_named(rng):
         Batches(np.arange(3))
     with pytest.raises(ValueError, match="Batches: the lengths differ: 3, 2"):
         Batches(np.arange(3), np.arange(2), rng=rng)
-    with pytest.raises(ValueError, match="Batches: batch_size must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="Batches: batch_size must be an integer of at least 1, got 0"
+    ):
         Batches(np.arange(3), batch_size=0, rng=rng)
-    with pytest.raises(TypeError, match=r"Batches: batch_size must be an integer, got 2\.0"):
+    with pytest.raises(ValueError, match=r"batch_size must be an integer of at least 1, got 2\.0"):
         Batches(np.arange(3), batch_size=2.0, rng=rng)
     with pytest.raises(ValueError, match="Batches: 3 items make no batch of 4"):
         Batches(np.arange(3), batch_size=4, drop_last=True, rng=rng)
-    with pytest.raises(TypeError, match="expected at least one array or sequence"):
+    with pytest.raises(TypeError, match="expected one or more arrays or sequences, and no dict"):
+        Batches({"x": np.arange(3)}, rng=rng)
+    with pytest.raises(TypeError, match="expected one or more arrays or sequences, and no dict"):
         Batches(rng=rng)
     state = Batches(np.arange(3), rng=rng).state_dict()
     with pytest.raises(ValueError, match="the state was saved with length=3, but here it is 4"):
@@ -157,6 +161,10 @@ def test_train_test_split(rng):
     assert np.sum(d) in (1, 2)
     with pytest.raises(ValueError, match=r"test_size=1\.0 of 100 items leaves a part empty"):
         train_test_split(x, test_size=1.0, rng=rng)
+    for size in (None, "a", 0, -0.5):
+        with pytest.raises(ValueError, match=f"test_size must be positive, got {size!r}"):
+            train_test_split(x, test_size=size, rng=rng)
+    assert len(train_test_split(x, test_size=np.int64(7), rng=rng)[1]) == 7
     with pytest.raises(ValueError, match=r"expected arrays of one length, got \[100, 3\]"):
         train_test_split(x, y[:3], test_size=0.5, rng=rng)
     with pytest.raises(ValueError, match=r"stratify needs shape \(100,\), got \(3,\)"):

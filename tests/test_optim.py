@@ -234,12 +234,17 @@ def test_bad_arguments_are_named():
         optim.LBFGS([w], max_iter=0)
     with pytest.raises(ValueError, match="SGD: nesterov needs a momentum above 0"):
         optim.SGD([w], nesterov=True)
-    with pytest.raises(TypeError, match="SGD: params must be an iterable of tensors or groups"):
+    with pytest.raises(
+        TypeError, match=r"SGD: params must be tensors, such as model\.parameters\(\), or"
+    ):
         optim.SGD(w)
     with pytest.raises(ValueError, match="SGD: there are no parameters"):
         optim.SGD([])
     with pytest.raises(TypeError, match="SGD: parameters must be floating-point leaf tensors"):
         optim.SGD([w * 2])
+    with pytest.raises(TypeError, match=r"such as model\.parameters\(\), not Tensor\(\[") as caught:
+        optim.SGD([leaf(np.ones(1000)) * 2])
+    assert len(str(caught.value)) < 200
     with pytest.raises(ValueError, match="SGD: a parameter occurs twice"):
         optim.SGD([w, w])
     with pytest.raises(TypeError, match="SGD: a group needs 'params' and may set lr, momentum"):
@@ -274,7 +279,9 @@ def test_a_state_that_does_not_fit_is_refused():
         optim.SGD([w]).load_state_dict(state)
     with pytest.raises(ValueError, match="expected 2 parameter groups, got 1"):
         optim.Adam([{"params": [w]}, {"params": [leaf([1.0])]}]).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"state of Adam, with optimizer; it needs .* groups and s"):
+    with pytest.raises(
+        ValueError, match=r"state of Adam, with optimizer; it needs .* groups and s"
+    ):
         optim.Adam([w]).load_state_dict({"optimizer": "Adam"})
     other = optim.Adam([leaf([1.0, 2.0])], lr=7.0)
     with pytest.raises(
@@ -588,6 +595,10 @@ def test_clipping():
     ):
         optim.clip_grad_norm([a, b], 0.1)
     assert a.grad[0] == pytest.approx(0.6)
+    with pytest.raises(TypeError, match=r"those of tensors, such as model\.parameters\(\)"):
+        optim.clip_grad_norm([[a]], 1.0)
+    with pytest.raises(ValueError, match="max_norm must be positive, got None"):
+        optim.clip_grad_norm([a], None)
     with pytest.raises(ValueError, match="max_norm must be positive, got 0"):
         optim.clip_grad_norm([a], 0)
     with pytest.raises(ValueError, match="clip_value must be positive, got -1"):

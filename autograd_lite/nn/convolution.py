@@ -23,7 +23,7 @@ Pair = tuple[int, int]
 
 def _pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
     """Return one integer for each image axis."""
-    pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
         raise ValueError(
             f"{layer}: {name} must be an integer of at least {least}, or two of them, got {value!r}"

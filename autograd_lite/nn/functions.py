@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autograd_lite.nn.arguments import floats
+from autograd_lite.nn.arguments import choice, floats, positive
 from autograd_lite.softmax import cross_entropy as cross_entropy
 from autograd_lite.softmax import log_softmax as log_softmax
 from autograd_lite.softmax import softmax as softmax
 from autograd_lite.tensor import Tensor, bare, primitive
 
+Array = ArrayLike | Tensor
 Reduction = Literal["mean", "sum", "none"]
 
 
@@ -30,7 +31,7 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
-def relu(x: ArrayLike | Tensor) -> Any:
+def relu(x: Array) -> Any:
     """Return ``max(x, 0)``, with derivative 0 at 0.
 
     Parameters
@@ -46,7 +47,7 @@ def relu(x: ArrayLike | Tensor) -> Any:
     return _relu(floats("nn.relu", x))
 
 
-def leaky_relu(x: ArrayLike | Tensor, negative_slope: float = 0.01) -> Any:
+def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
     """Return ``x`` where it is positive, else ``negative_slope * x`` (Maas et al., 2013).
 
     Parameters
@@ -76,7 +77,7 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
-def sigmoid(x: ArrayLike | Tensor) -> Any:
+def sigmoid(x: Array) -> Any:
     """Return ``1 / (1 + exp(-x))``, accurate to the last digits in both tails.
 
     So is the derivative ``sigmoid(x) * sigmoid(-x)``, in which nothing cancels.
@@ -96,7 +97,7 @@ def sigmoid(x: ArrayLike | Tensor) -> Any:
     return _sigmoid(floats("nn.sigmoid", x))
 
 
-def tanh(x: ArrayLike | Tensor) -> Any:
+def tanh(x: Array) -> Any:
     """Return the hyperbolic tangent, as ``np.tanh`` does.
 
     Parameters
@@ -117,7 +118,7 @@ def _softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def softplus(x: ArrayLike | Tensor, beta: float = 1.0) -> Any:
+def softplus(x: Array, beta: float = 1.0) -> Any:
     """Return ``log(1 + exp(beta * x)) / beta``, without overflow: a smooth ``relu``.
 
     Parameters
@@ -137,13 +138,12 @@ def softplus(x: ArrayLike | Tensor, beta: float = 1.0) -> Any:
     >>> ag.nn.softplus(np.array([-1000.0, 0.0, 1000.0]))
     array([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
-    if not beta > 0:
-        raise ValueError(f"nn.softplus: beta must be positive, got {beta}")
+    positive("nn.softplus", beta=beta)
     z = floats("nn.softplus", x)
     return _softplus(z) if beta == 1 else _softplus(z * float(beta)) / float(beta)
 
 
-def silu(x: ArrayLike | Tensor) -> Any:
+def silu(x: Array) -> Any:
     """Return ``x * sigmoid(x)``, also called swish (Elfwing, Uchibe and Doya, 2018).
 
     Parameters
@@ -187,7 +187,7 @@ def _normal_cdf(x: Any) -> Any:
     return np.where(x > 0, 1 - tail, np.where(np.isnan(x), x, tail))
 
 
-def gelu(x: ArrayLike | Tensor, approximate: Literal["none", "tanh"] = "none") -> Any:
+def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Any:
     """Return ``x * P(Z <= x)`` for a standard normal Z (Hendrycks and Gimpel, 2016).
 
     Parameters
@@ -209,11 +209,10 @@ def gelu(x: ArrayLike | Tensor, approximate: Literal["none", "tanh"] = "none") -
     >>> ag.nn.gelu(np.array([-1.0, 0.0, 1.0]), "tanh").round(6)
     array([-0.158808,  0.      ,  0.841192])
     """
+    choice("nn.gelu", ("none", "tanh"), approximate=approximate)
     z = floats("nn.gelu", x)
     if approximate == "none":
         return z * _normal_cdf(z)
-    if approximate != "tanh":
-        raise ValueError(f"nn.gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
     return z * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z)))
 
 
@@ -233,18 +232,13 @@ def _matched(name: str, x: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _reduced(name: str, losses: Any, reduction: str) -> Any:
-    if reduction == "mean":
-        return np.mean(losses)
-    if reduction == "sum":
-        return np.sum(losses)
-    if reduction != "none":
-        raise ValueError(f"{name}: reduction must be 'mean', 'sum' or 'none', not {reduction!r}")
-    return losses
+    choice(name, ("mean", "sum", "none"), reduction=reduction)
+    if reduction == "none":
+        return losses
+    return np.mean(losses) if reduction == "mean" else np.sum(losses)
 
 
-def mse_loss(
-    x: ArrayLike | Tensor, target: ArrayLike | Tensor, *, reduction: Reduction = "mean"
-) -> Any:
+def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
     """Return the squared error ``(x - target)**2``.
 
     Parameters
@@ -268,9 +262,7 @@ def mse_loss(
     return _reduced("nn.mse_loss", np.square(z - y), reduction)
 
 
-def l1_loss(
-    x: ArrayLike | Tensor, target: ArrayLike | Tensor, *, reduction: Reduction = "mean"
-) -> Any:
+def l1_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
     """Return the absolute error ``|x - target|``, with derivative 0 where they are equal.
 
     Parameters
@@ -295,11 +287,7 @@ def l1_loss(
 
 
 def huber_loss(
-    x: ArrayLike | Tensor,
-    target: ArrayLike | Tensor,
-    *,
-    delta: float = 1.0,
-    reduction: Reduction = "mean",
+    x: Array, target: Array, *, delta: float = 1.0, reduction: Reduction = "mean"
 ) -> Any:
     """Return ``d**2 / 2`` for errors d up to ``delta``, ``delta * (d - delta / 2)`` beyond.
 
@@ -325,8 +313,7 @@ def huber_loss(
     >>> ag.nn.huber_loss([0.5, 3.0], [0.0, 0.0], reduction="none")
     array([0.125, 2.5  ])
     """
-    if not delta > 0:
-        raise ValueError(f"nn.huber_loss: delta must be positive, got {delta}")
+    positive("nn.huber_loss", delta=delta)
     z, y = _matched("nn.huber_loss", x, target)
     error = np.abs(z - y)
     near = np.minimum(error, float(delta))
@@ -334,8 +321,8 @@ def huber_loss(
 
 
 def kl_div(
-    x: ArrayLike | Tensor,
-    target: ArrayLike | Tensor,
+    x: Array,
+    target: Array,
     *,
     log_target: bool = False,
     reduction: Literal["mean", "batchmean", "sum", "none"] = "mean",
@@ -347,7 +334,8 @@ def kl_div(
     x : array_like or Tensor
         Logarithms of probabilities, as from ``ag.log_softmax``.
     target : array_like or Tensor
-        Probabilities, 0 allowed; their logarithms with ``log_target``. The shape of ``x``.
+        Probabilities, or with ``log_target`` their logarithms; 0 and -inf are allowed. The shape of
+        ``x``.
     log_target : bool
         See ``target``.
     reduction : {"mean", "batchmean", "sum", "none"}
@@ -367,11 +355,10 @@ def kl_div(
     np.float64(0.5)
     """
     z, y = _matched("nn.kl_div", x, target)
-    if log_target:
-        losses = np.exp(y) * (y - z)
-    else:
-        some = y != 0
-        losses = np.where(some, y * (np.log(np.where(some, y, 1)) - np.where(some, z, 0)), 0)
+    weight = np.exp(y) if log_target else y
+    some = weight != 0
+    log = np.where(some, y, 0) if log_target else np.log(np.where(some, y, 1))
+    losses = np.where(some, weight * (log - np.where(some, z, 0)), 0)
     if reduction == "batchmean":
         return np.sum(losses) / max(z.shape[0] if z.ndim else 1, 1)
     return _reduced("nn.kl_div", losses, reduction)
@@ -389,8 +376,8 @@ def _logistic_loss(x: Any, y: Any, weight: Any) -> Any:
 
 
 def binary_cross_entropy_with_logits(
-    logits: ArrayLike | Tensor,
-    target: ArrayLike | Tensor,
+    logits: Array,
+    target: Array,
     *,
     pos_weight: ArrayLike | None = None,
     reduction: Reduction = "mean",
@@ -404,14 +391,14 @@ def binary_cross_entropy_with_logits(
     logits, target : array_like or Tensor
         Of one shape; the target is between 0 and 1.
     pos_weight : array_like, optional
-        Weight of the ``y`` term; broadcast against the logits.
+        Weight of the ``y`` term, 0 or more; broadcast against the logits.
     reduction : {"mean", "sum", "none"}
         Over all elements.
 
     Raises
     ------
     ValueError
-        If the shapes differ or a target lies outside 0 to 1.
+        If the shapes differ, a target lies outside 0 to 1, or a weight is not finite or below 0.
 
     Examples
     --------
@@ -426,4 +413,6 @@ def binary_cross_entropy_with_logits(
     weight: Any = 1.0
     if pos_weight is not None:
         weight = np.broadcast_to(np.asarray(pos_weight, z.dtype), z.shape)
+        if not np.all((weight >= 0) & (weight < math.inf)):
+            raise ValueError(f"{name}: every pos_weight must be finite and at least 0")
     return _reduced(name, _logistic_loss(z, y, weight), reduction)

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from autograd_lite.nn.arguments import generator
+from autograd_lite.nn.arguments import choice, generator
 from autograd_lite.tensor import Tensor, overwritable
 
 Generator = np.random.Generator
+_GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv2d": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
 
 
 def _fill(name: str, tensor: Any, values: Any) -> Tensor:
@@ -54,18 +55,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     >>> round(ag.nn.init.calculate_gain("relu"), 6)
     1.414214
     """
-    if nonlinearity in ("linear", "sigmoid", "conv2d"):
-        return 1.0
-    if nonlinearity == "tanh":
-        return 5 / 3
-    if nonlinearity == "relu":
-        return math.sqrt(2)
+    choice("nn.init.calculate_gain", (*_GAINS, "leaky_relu"), nonlinearity=nonlinearity)
     if nonlinearity == "leaky_relu":
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
-    raise ValueError(
-        f"nn.init.calculate_gain: expected 'linear', 'sigmoid', 'conv2d', 'tanh', 'relu' or "
-        f"'leaky_relu', not {nonlinearity!r}"
-    )
+    return _GAINS[nonlinearity]
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -345,8 +338,6 @@ def kaiming_normal_(
 
 
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"nn.init.{name}: mode must be 'fan_in' or 'fan_out', not {mode!r}")
-    fan_in, fan_out = _fans(name, tensor)
-    fan = fan_in if mode == "fan_in" else fan_out
+    choice(f"nn.init.{name}", ("fan_in", "fan_out"), mode=mode)
+    fan = _fans(name, tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)

@@ -160,7 +160,7 @@ class Embedding(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         count("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and not 0 <= padding_idx < num_embeddings:
+        if padding_idx is not None and padding_idx not in range(num_embeddings):
             raise ValueError(
                 f"Embedding: padding_idx must be from 0 to {num_embeddings - 1}, got {padding_idx}"
             )
@@ -257,7 +257,7 @@ class LayerNorm(Module):
         *,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        sizes = [normalized_shape] if isinstance(normalized_shape, int) else list(normalized_shape)
+        sizes = np.atleast_1d(normalized_shape).tolist()
         count("LayerNorm", **{f"normalized_shape[{i}]": n for i, n in enumerate(sizes)})
         if not sizes:
             raise ValueError("LayerNorm: normalized_shape must name at least one axis")
@@ -443,8 +443,12 @@ class Flatten(Module):
     def forward(self, x: Any) -> Any:
         """Return the reshaped input."""
         x = x if hasattr(x, "shape") else np.asarray(x)
-        start, end = self.start_dim % max(x.ndim, 1), self.end_dim % max(x.ndim, 1)
-        if not max(abs(self.start_dim), abs(self.end_dim)) <= x.ndim or start > end:
+        axes = range(x.ndim)
+        try:
+            start, end = axes[self.start_dim], axes[self.end_dim]
+        except IndexError:
+            start, end = 1, 0
+        if start > end:
             raise ValueError(
                 f"Flatten({self.start_dim}, {self.end_dim}): no such axes in shape {x.shape}"
             )

@@ -108,6 +108,9 @@ def test_bad_arguments_are_named(rng):
         nn.Conv2d(1, 1, 0, rng=rng)
     with pytest.raises(ValueError, match="Conv2d: padding must be an integer of at least 0"):
         nn.Conv2d(1, 1, 3, padding=(1, 1, 1), rng=rng)
+    for size in ("same", None, 1.5):
+        with pytest.raises(ValueError, match="padding must be an integer of at least 0, or two of"):
+            nn.Conv2d(1, 1, 3, padding=size, rng=rng)
     layer = nn.Conv2d(2, 1, 3, rng=rng)
     with pytest.raises(
         ValueError, match=r"expected input of shape \(batch, 2, height, width\), got \(1, 8, 8\)"

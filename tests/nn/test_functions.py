@@ -150,6 +150,13 @@ def test_kl_div_is_0_times_log_0_where_the_target_is_0():
     assert loss.item() == pytest.approx(0.5 * np.log(2) + 0.5 * np.log(2 / 3))
     loss.backward()
     assert np.array_equal(x.grad, -p)
+    impossible = ag.Tensor([[np.log(0.5), np.log(0.5), -np.inf]], requires_grad=True)
+    x.grad = None
+    same = nn.kl_div(x, impossible, log_target=True, reduction="batchmean")
+    assert same.item() == pytest.approx(loss.item(), rel=1e-14)
+    same.backward()
+    assert np.allclose(x.grad, -p, rtol=1e-15)
+    assert np.isfinite(impossible.grad).all()
     q, target = np.log([[0.2, 0.3, 0.5]]), np.log([[0.1, 0.6, 0.3]])
     both = [nn.kl_div(q, np.exp(target)), nn.kl_div(q, target, log_target=True)]
     assert np.allclose(both[0], both[1], rtol=1e-14)
@@ -178,6 +185,9 @@ def test_binary_cross_entropy_checks_targets_and_weighs_positives():
         nn.binary_cross_entropy_with_logits([0.0, 1.0], [0.0, 1.5])
     with pytest.raises(ValueError, match="every target must be between 0 and 1"):
         nn.binary_cross_entropy_with_logits([0.0], [np.nan])
+    for weight in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="every pos_weight must be finite and at least 0"):
+            nn.binary_cross_entropy_with_logits([0.0], [1.0], pos_weight=weight)
     x, y = np.array([0.3, -0.2]), np.array([1.0, 0.0])
     plain = nn.binary_cross_entropy_with_logits(x, y, reduction="none")
     weighed = nn.binary_cross_entropy_with_logits(x, y, pos_weight=3.0, reduction="none")

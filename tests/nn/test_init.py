@@ -53,7 +53,9 @@ def test_constants():
 def test_gains():
     assert init.calculate_gain("tanh") == 5 / 3
     assert init.calculate_gain("leaky_relu", 1.0) == 1
-    with pytest.raises(ValueError, match="expected 'linear', 'sigmoid'"):
+    with pytest.raises(
+        ValueError, match=r"calculate_gain: nonlinearity must be 'linear', 'sigmoid'"
+    ):
         init.calculate_gain("step")
 
 

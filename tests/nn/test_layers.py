@@ -45,7 +45,7 @@ def test_parameters_are_float32_by_default_and_stay_so(rng):
 
 
 def test_bad_arguments_are_named(rng):
-    with pytest.raises(ValueError, match="Linear: in_features must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="Linear: in_features must be an integer of at least 1"):
         nn.Linear(0, 2, rng=rng)
     with pytest.raises(TypeError, match=r"Linear: rng must be a numpy.random.Generator, such as"):
         nn.Linear(2, 2, rng=0)
@@ -69,6 +69,10 @@ def test_bad_arguments_are_named(rng):
         nn.BatchNorm1d(3)(np.ones((1, 3)))
     with pytest.raises(ValueError, match=r"Flatten\(1, -1\): no such axes in shape \(\)"):
         nn.Flatten()(1.0)
+    with pytest.raises(ValueError, match=r"Flatten\(1, -1\): no such axes in shape \(3,\)"):
+        nn.Flatten()(np.ones(3))
+    with pytest.raises(ValueError, match=r"Flatten\(2, 1\): no such axes in shape \(3, 4, 5\)"):
+        nn.Flatten(2, 1)(np.ones((3, 4, 5)))
 
 
 def test_initial_values_are_those_of_torch(rng):
@@ -95,6 +99,14 @@ def test_embedding(rng):
         layer([0.0])
     with pytest.raises(ValueError, match="padding_idx must be from 0 to 4, got 5"):
         nn.Embedding(5, 2, padding_idx=5, rng=rng)
+    with pytest.raises(ValueError, match=r"padding_idx must be from 0 to 4, got 1\.5"):
+        nn.Embedding(5, 2, padding_idx=1.5, rng=rng)
+    assert not nn.Embedding(5, 2, padding_idx=np.int64(1), rng=rng).weight.numpy()[1].any()
+
+
+def test_layer_norm_takes_any_integer_or_several():
+    for shape in (3, np.int64(3), [3], (3,)):
+        assert nn.LayerNorm(shape).normalized_shape == (3,)
 
 
 def test_normalisation_gradients(rng):
