@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from autograd_lite.tape import Node, births, leaf, pullback, reachable
 from autograd_lite.tensor import (
     Tensor,
+    bare,
     cotangent_for,
     is_recording,
     node_of,
@@ -43,12 +43,12 @@ def _alias(x: Any) -> Any:
 
 def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     """Return the leaves of nested dicts, lists and tuples, and a function that nests others so."""
+    assemble: Callable[[list[Any]], Tree]
     if isinstance(tree, dict):
-        branches = list(tree.values())
-        assemble: Callable[[list[Any]], Tree] = partial(_as_dict, list(tree))
+        names = list(tree)
+        branches, assemble = list(tree.values()), lambda items: dict(zip(names, items))
     elif isinstance(tree, (list, tuple)):
-        branches = list(tree)
-        assemble = tree._make if hasattr(tree, "_make") else type(tree)
+        branches, assemble = list(tree), getattr(tree, "_make", type(tree))
     else:
         return [tree], lambda leaves: leaves[0]
     parts = [flatten(branch) for branch in branches]
@@ -60,12 +60,11 @@ def flatten(tree: Tree) -> tuple[list[Any], Callable[[Sequence[Any]], Tree]]:
     return [item for own, _ in parts for item in own], rebuild
 
 
-def _as_dict(names: list[Any], items: list[Any]) -> dict[Any, Any]:
-    return dict(zip(names, items))
-
-
 class _Trace:
-    """A function applied once, and the way back from its outputs to the chosen arguments."""
+    """A function applied once, and the way back from its outputs to the chosen arguments.
+
+    ``born`` is when what it is part of began, if that was before.
+    """
 
     def __init__(
         self,
@@ -74,23 +73,18 @@ class _Trace:
         args: Sequence[Tree],
         argnums: Sequence[int],
         kwargs: dict[str, Any],
+        born: int | None = None,
     ) -> None:
-        arguments = list(args)
         argnums = _positions(caller, argnums, len(args))
-        self.trees: list[tuple[int, Callable[[Sequence[Any]], Tree]]] = []
-        self.originals: list[Any] = []
-        self.nodes: list[Node | None] = []
-        start = next(births)
+        self.born = next(births) if born is None else born
+        self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
         with recording_on():
-            for argnum in argnums:
-                leaves, rebuild = flatten(arguments[argnum])
-                aliases = [_aliased(item) for item in leaves]
-                arguments[argnum] = rebuild(aliases)
-                self.trees.append((len(leaves), rebuild))
-                self.originals += leaves
-                self.nodes += [node_of(alias) for alias in aliases]
-            value = f(*arguments, **kwargs)
+            aliases = [_aliased(item) for item in self.originals]
+            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
+            value = f(*arguments.values(), **kwargs)
+        self.nodes = [node_of(alias) for alias in aliases]
+        self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value)
         for output in self.outputs:
             _check_output(caller, output)
@@ -99,22 +93,14 @@ class _Trace:
         self.lifted = recorded and (
             any(node_of(item) is not None for item in self.originals)
             or any(
-                node.plan is None and node.birth < start
+                node.plan is None and node.birth < self.born
                 for output in self.outputs
                 if (root := node_of(output)) is not None
                 for node in reachable(root, self.targets)
             )
         )
-
-    @property
-    def targets(self) -> list[Node]:
-        """The nodes of the arguments that are differentiated."""
-        return [node for node in self.nodes if node is not None]
-
-    @property
-    def keeps_tensors(self) -> bool:
-        """Whether results are tensors: those passed in were, or they can be differentiated."""
-        return self.lifted or any(isinstance(item, Tensor) for item in self.originals)
+        # Whether results are tensors: those passed in were, or they can be differentiated.
+        self.keeps_tensors = self.lifted or any(isinstance(v, Tensor) for v in self.originals)
 
     @property
     def value(self) -> Tree:
@@ -127,9 +113,10 @@ class _Trace:
             return output
         return output.detach() if self.keeps_tensors else output.data
 
-    def pull(self, cotangents: Sequence[Any], *, lifted: bool = False) -> list[Tree]:
+    def pull(self, cotangents: Sequence[Any]) -> list[Tree]:
         """Return the cotangent of each chosen argument, given one (or None) for each output."""
-        lifted = lifted or self.lifted or _any_recorded(cotangents)
+        recorded = is_recording() and any(node_of(g) is not None for g in cotangents)
+        lifted = self.lifted or recorded
         totals: dict[Node, Any] = {}
         with recording_on():
             for output, g in zip(self.outputs, cotangents):
@@ -140,58 +127,40 @@ class _Trace:
                     g = g if isinstance(g, Tensor) else wrap(g, None)
                     found = pullback(root, g, self.targets, wrap)
                 else:
-                    found = pullback(root, _plain(g), self.targets)
+                    found = pullback(root, bare(g), self.targets)
                 for node in found:
-                    if node not in totals:
-                        totals[node] = found[node] if lifted else unshared(found, node)
-                    elif lifted:
-                        totals[node] = totals[node] + found[node]
-                    else:
-                        totals[node] += found[node]
-        return self.arranged(
+                    d = found[node] if lifted else unshared(found, node)
+                    totals[node] = totals[node] + d if node in totals else d
+        return self.arranged(  # type: ignore[no-any-return]
             [
-                _given(totals.get(node), node, original, lifted) if node is not None else None
+                None if node is None else _given(totals.get(node), node, original, lifted)
                 for node, original in zip(self.nodes, self.originals)
             ]
         )
 
-    def arranged(self, leaves: Sequence[Any]) -> list[Tree]:
-        """Return one tree for each chosen argument, given all their leaves."""
-        rest = iter(leaves)
-        return [rebuild([next(rest) for _ in range(count)]) for count, rebuild in self.trees]
 
-
-def _is_float(value: Any) -> bool:
+def is_float(value: Any) -> bool:
+    """Whether a leaf is a floating-point number, array or tensor."""
     return isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f"
 
 
 def _aliased(value: Any) -> Any:
     """Return a tensor of the values with a node of its own; integers and others as they are."""
-    if not _is_float(value):
+    if not is_float(value):
         return value
     if node_of(value) is not None:
         return _alias(value)
-    data = (
-        value._values if isinstance(value, Tensor) else np.asarray(ordinary(value, "an argument"))
-    )
+    data = np.asarray(ordinary(bare(value), "an argument"))
     return wrap(data, leaf(data))
-
-
-def _any_recorded(vectors: Sequence[Any]) -> bool:
-    return is_recording() and any(node_of(v) is not None for v in vectors)
-
-
-def _plain(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
     """Return a cotangent as the kind of thing that the original is."""
     if total is None:
         total = np.zeros(node.shape, node.dtype)
-    if lifted:
-        return total if isinstance(total, Tensor) else wrap(total, None)
-    if isinstance(original, Tensor):
+    if isinstance(total, Tensor):
+        return total
+    if lifted or isinstance(original, Tensor):
         return wrap(total, None)
     return float(total) if type(original) is float else total
 
@@ -321,11 +290,10 @@ def _value_and_grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Fu
                 f"not {len(trace.outputs)} values"
             )
         output = trace.outputs[0]
-        if np.size(_plain(output)) != 1:
+        if np.size(bare(output)) != 1:
             raise ValueError(
-                f"{caller}: the function must return a single number, not shape "
-                f"{np.shape(_plain(output))}; reduce it (np.sum), or use ag.jacobian or "
-                f"ag.elementwise_grad"
+                f"{caller}: the function must return a single number, not shape {output.shape}; "
+                f"reduce it (np.sum), or use ag.jacobian or ag.elementwise_grad"
             )
         one = cotangent_for(output, None, caller) if isinstance(output, Tensor) else 1.0
         gradients = trace.pull([one])
@@ -425,28 +393,19 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     """
     directions = _matched("ag.jvp", "tangents", tangents, primals)
     trace = _Trace("ag.jvp", f, primals, range(len(primals)), {})
-    lifted = trace.lifted or _any_recorded(directions)
     # Any cotangents will do, but for exact zeros, which would count as no path.
-    dummies = [
-        _aliased(np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape)) for v in trace.outputs
-    ]
-    with recording_on():
-        pulled, _ = flatten(trace.pull(dummies, lifted=True))
-        along = sum(np.sum(d * t) for d, t in zip(pulled, directions) if d is not None)
-        found = {}
-        root = node_of(along)
-        if root is not None:
-            one = np.ones(root.shape, root.dtype)
-            targets = [node for dummy in dummies if (node := node_of(dummy)) is not None]
-            found = pullback(
-                root, wrap(one, None) if lifted else one, targets, wrap if lifted else None
-            )
-    results = [
-        _given(found.get(node), node, output if trace.keeps_tensors else None, lifted)
-        for output, dummy in zip(trace.outputs, dummies)
-        if (node := node_of(dummy)) is not None
-    ]
-    return trace.value, trace.rebuild_value(results)
+    outputs = [np.asarray(bare(v)) for v in trace.outputs]
+    dummies = [np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape) for v in outputs]
+
+    def pull(*g: Any) -> list[Any]:
+        return [d for d in flatten(trace.pull(g))[0] if d is not None]
+
+    like = [wrap(v, None) if trace.keeps_tensors else v for v in dummies]
+    back = _Trace("ag.jvp", pull, like, range(len(like)), {}, trace.born)
+    along = [t for t, node in zip(directions, trace.nodes) if node is not None]
+    tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(back.outputs, along)])
+    numbers = [d[()] if isinstance(d, np.ndarray) and not d.ndim else d for d in tangents]
+    return trace.value, trace.rebuild_value(numbers)
 
 
 def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
@@ -474,19 +433,17 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
         trace = _Trace("ag.jacobian", f, args, argnums, kwargs)
         _check_floats("ag.jacobian", trace)
         blocks = []
-        for k, output in enumerate(trace.outputs):
+        for k, output in enumerate(map(bare, trace.outputs)):
+            shape, size = np.shape(output), np.size(output)
+            units: list[Any] = [None] * len(trace.outputs)
             rows = []
-            for i in range(np.size(_plain(output))):
-                unit = np.zeros(np.shape(_plain(output)), getattr(output, "dtype", float))
-                unit.reshape(-1)[i] = 1
-                units: list[Any] = [None] * len(trace.outputs)
-                units[k] = unit
+            for i in range(size):
+                units[k] = (np.arange(size) == i).astype(np.result_type(output)).reshape(shape)
                 rows.append(flatten(trace.pull(units))[0])
-            shape = np.shape(_plain(output))
             columns = [
-                np.stack(column).reshape(shape + np.shape(_plain(original)))
-                if (column := [row[j] for row in rows])
-                else np.zeros(shape + np.shape(_plain(original)))
+                (np.stack([row[j] for row in rows]) if rows else np.zeros(0)).reshape(
+                    shape + np.shape(bare(original))
+                )
                 for j, original in enumerate(trace.originals)
             ]
             trees = trace.arranged(columns)
@@ -552,8 +509,8 @@ def _matched(caller: str, what: str, given: Tree, like: Tree) -> list[Any]:
     if not isinstance(given, (tuple, list)) or not isinstance(like, (tuple, list)):
         raise TypeError(f"{caller}: pass the arguments, and the {what}, as tuples: (x,) for one")
     vectors, _ = flatten(list(given))
-    shapes = [np.shape(_plain(vector)) for vector in vectors]
-    wanted = [np.shape(_plain(model)) for model in flatten(list(like))[0]]
+    shapes = [np.shape(bare(vector)) for vector in vectors]
+    wanted = [np.shape(bare(model)) for model in flatten(list(like))[0]]
     if shapes != wanted:
         raise ValueError(f"{caller}: the {what} have shapes {shapes}, the arguments {wanted}")
     return vectors

@@ -367,6 +367,13 @@ def test_jvp_of_jvp_and_of_grad() -> None:
     np.testing.assert_allclose(slope, -np.sin(X), rtol=1e-14)
 
 
+def test_jvp_of_outputs_that_do_not_depend_on_the_arguments() -> None:
+    value, tangent = ag.jvp(lambda x: (x * x, 2.0, np.argmax(x)), (X,), (np.ones(3),))
+    assert value[1:] == (2.0, 2)
+    np.testing.assert_array_equal(tangent[0], 2 * X)
+    assert tangent[1:] == (0, None)
+
+
 def test_jvp_is_linear_at_zero_too() -> None:
     _, tangent = ag.jvp(lambda x: x * x, (X,), (np.zeros(3),))
     np.testing.assert_array_equal(tangent, 0)
