@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,6 +138,32 @@ def _twin(node: Node, others: dict[Node, Any]) -> Node | None:
     return next((o for o in alike if o.shape == node.shape), None)
 
 
+@contextmanager
+def _unmoved(names: Any, functions: Sequence[Callable[..., Any]]) -> Iterator[None]:
+    """Put back what running models moves: their buffers, and the states of their generators."""
+    values = [names, *(names.values() if isinstance(names, Mapping) else ())]
+    own = [f for f in functions if inspect.isfunction(f)]
+    for function in own:  # and those that they call, while the list grows
+        variables = inspect.getclosurevars(function)
+        found = [*variables.nonlocals.values(), *variables.globals.values()]
+        found += function.__defaults__ or ()
+        values += found
+        called = (f for f in found if inspect.isfunction(f) and f not in own)
+        own += [f for f in called if f.__module__ == function.__module__]
+    models = [value for value in values if hasattr(value, "named_buffers")]
+    buffers = [{name: b.copy() for name, b in model.named_buffers()} for model in models]
+    states = [(g, g.bit_generator.state) for model in models for g in model.generators()]
+    try:
+        yield
+    finally:
+        for model, before in zip(models, buffers):
+            for name, buffer in model.named_buffers():
+                if not np.array_equal(buffer, before[name], equal_nan=True):
+                    buffer[...] = before[name]
+        for generator, state in states:
+            generator.bit_generator.state = state
+
+
 def _seconds(functions: Sequence[Callable[[], Tensor]]) -> list[float]:
     """Return the shortest time that each takes forward and backward, measured in turn."""
     shortest = [math.inf] * len(functions)
@@ -164,7 +192,8 @@ def compare_graphs(
     ----------
     first, second : Tensor, Graph, or functions without arguments that return a tensor
         Functions are run under :func:`recording` for their graphs, then without it, in turn for
-        half a second, to compare their shortest times; no ``.grad`` is touched.
+        half a second, to compare their shortest times. No ``.grad`` is touched; the buffers and
+        random generators of modules that ``names`` or a function's variables hold are put back.
     titles : (str, str), optional
         What to call them; by default after the function of each result.
     names : mapping, pairs or module, optional
@@ -182,10 +211,14 @@ def compare_graphs(
     functions = [f for f in (first, second) if callable(f)]
     if len(functions) == 1:
         raise TypeError("ag.compare_graphs: expected two functions, or none")
-    with recording():
-        outputs = [f() if callable(f) else f for f in (first, second)]
+    outputs: list[Any] = []
+    for output in (first, second):
+        with recording(), _unmoved(names, functions):
+            outputs.append(output() if callable(output) else output)
     graphs = [g if isinstance(g, Graph) else graph(g, names=pairs) for g in outputs]
     if titles is None:
         a, b = (g.output.function for g in graphs)
         titles = (a, b) if a != b else (f"{a} (first)", f"{b} (second)")
-    return Comparison(graphs[0], graphs[1], titles, _seconds(functions) if functions else ())
+    with _unmoved(names, functions):
+        seconds = _seconds(functions) if functions else ()
+    return Comparison(graphs[0], graphs[1], titles, seconds)

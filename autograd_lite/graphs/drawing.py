@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import graphviz
 
-from autograd_lite.graphs.folding import Box, units
+from autograd_lite.graphs.folding import Box
 from autograd_lite.graphs.model import Edge, GraphNode
 from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
 
@@ -134,13 +135,9 @@ def to_dot(graph: Graph, tables: bool = True) -> str:
     )
     if graph.note:
         picture.attr(label=graphviz.escape(graph.note), labelloc="b")
-    owner = {m: box for box in graph.boxes for m in box.members}
-    clusters = _Clusters(picture)
     label = _table if tables else _lines
-    for box in graph.boxes:
-        clusters.enter(box.scope)
-        _draw_box(picture, clusters.inside, graph, box, label)
-    clusters.enter("")
+    _draw_boxes(picture, picture, graph, graph.boxes, 0, label)
+    owner = {node.id: box for box in graph.boxes for node in box.members}
     drawn: set[Any] = set()
     for edge in graph.edges:
         source, target = owner.get(edge.source), owner[edge.target]
@@ -154,29 +151,18 @@ def to_dot(graph: Graph, tables: bool = True) -> str:
     return str(picture.source)
 
 
-class _Clusters:
-    """Opens and closes the dashed frames of modules, so that each is written once in a run."""
-
-    def __init__(self, picture: Any) -> None:
-        self.open: list[tuple[str, Any]] = []
-        self.picture = picture
-
-    @property
-    def inside(self) -> Any:
-        """What to draw into."""
-        return self.open[-1][1] if self.open else self.picture
-
-    def enter(self, scope: str) -> None:
-        """Close the frames that a module is not in, and open those that it is in."""
-        levels = units(scope)
-        names = [".".join(levels[: i + 1]) for i in range(len(levels))]
-        while self.open and [name for name, _ in self.open] != names[: len(self.open)]:
-            _, frame = self.open.pop()
-            self.inside.subgraph(frame)
-        for name in names[len(self.open) :]:
-            frame = graphviz.Digraph(f"cluster_{name}")
-            frame.attr(
-                label=graphviz.escape(name),
+def _draw_boxes(
+    picture: Any, frame: Any, graph: Graph, boxes: Iterable[Box], level: int, label: Label
+) -> None:
+    """Draw boxes, each in the frames of its modules' calls, of which ``level`` are open."""
+    for inner, group in groupby(boxes, lambda box: (*box.frames[level:], None)[0]):
+        if inner is None:
+            for box in group:
+                _draw_box(picture, frame, graph, box, label)
+            continue
+        with frame.subgraph(name=f"cluster_{inner.name}_{inner.call}") as opened:
+            opened.attr(
+                label=graphviz.escape(inner.name),
                 labeljust="l",
                 style="dashed,rounded",
                 color="#7d7d7d",
@@ -184,7 +170,7 @@ class _Clusters:
                 fontsize="10",
                 margin="10",
             )
-            self.open.append((name, frame))
+            _draw_boxes(picture, opened, graph, group, level + 1, label)
 
 
 def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) -> None:
@@ -197,7 +183,7 @@ def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) ->
         said = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
         if node.kind == "constant" and len(edge.argument) > 1:
             said = edge.argument
-        inside = bool(node.scope) and node.scope == box.scope
+        inside = bool(box.frames) and node.scope == box.frames[-1].name
         rows = _variable_rows(node, said, node.scope if inside else "")
         _draw(frame if inside else picture, key, node.kind, label(rows), _tooltip(node))
         ends, turned = (key, box.key), {}
@@ -210,13 +196,13 @@ def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) ->
     if beside:
         frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
     if not box.folded:
-        node = graph.nodes[box.members[0]]
+        (node,) = box.members
         kind = "born" if node.born else "fused" if node.fused else node.kind
         gradients = bool(graph.steps)
         rows = _operation_rows(node, gradients) if node.is_operation else _variable_rows(node)
         _draw(frame, box.key, kind, label(rows), _tooltip(node))
         return
-    members = [graph.nodes[m] for m in box.members]
+    members = box.members
     plural = "s" * (len(members) != 1)
     kept = (
         f"{len(members):,} operation{plural}, {size_text(sum(m.kept_bytes for m in members))} kept"
@@ -239,7 +225,7 @@ def _draw_arrow(
         tail,
         head,
         label=f" {shape_text(edge.shape)} " if labelled else "",
-        id=f"e{graph.place[edge]}",
+        id=f"e{edge.id}",
         tooltip=_plain(f"{graph.nodes[edge.source].label}, argument {edge.argument}"),
         **attributes,
     )

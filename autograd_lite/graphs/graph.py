@@ -78,12 +78,11 @@ class Graph:
         if grads is not None and grads is not False:
             self._cotangent = cotangent_to_start(output, grads)
             self.steps, self.leaf_gradients = backward_steps(builder, self._cotangent)
-        self.place = {edge: i for i, edge in enumerate(self.edges)}
         self._fold(depth)
 
     def _fold(self, depth: int | None) -> None:
         self.depth = depth
-        self.boxes, self.note = folding.boxes(self.nodes, self.edges, depth, self._max_nodes)
+        self.boxes, self.note = folding.boxes(self.nodes, depth, self._max_nodes)
         self.uses: dict[int, list[Edge]] = {}
         for box in self.boxes:
             for edge in box.arguments:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from autograd_lite import tape
-from autograd_lite.graphs.replay import again, known_arguments, with_parents
-from autograd_lite.graphs.source import rule_text
+from autograd_lite.graphs import replay
+from autograd_lite.graphs.scopes import Frame, frames
+from autograd_lite.graphs.source import argument_and_rule, held, rule_text
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
 from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable, watching
-from autograd_lite.tensor import SMALL, Tensor, bare, cotangent_for
+from autograd_lite.tensor import Tensor, bare, cotangent_for
 
 INFIX: dict[Any, str] = {
     np.add: "+",
@@ -25,6 +26,18 @@ INFIX: dict[Any, str] = {
     np.matmul: "@",
     np.power: "**",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Edge:
+    """An argument: what ``target`` computes with; the ``id`` is its place in ``graph.edges``."""
+
+    id: int
+    source: int
+    target: int
+    argument: str
+    shape: tuple[Any, ...]
+    tracked: bool
 
 
 @dataclass(eq=False)
@@ -42,8 +55,10 @@ class GraphNode:
         The user's.
     label : str
         The name, or one made up: ``t3`` for the third operation.
-    scope : str
-        The module it belongs to, by the names of the parameters: ``layers.0``; may be empty.
+    arguments : list of Edge
+        What an operation computes with, in order.
+    frames : list of Frame
+        The calls of modules in which an operation was recorded, outermost first.
     shape, dtype, nbytes
         Those of the value.
     value, gradient : Summary or None
@@ -71,10 +86,11 @@ class GraphNode:
     shape: tuple[Any, ...]
     dtype: str
     nbytes: int
-    symbol: str = ""
-    scope: str = ""
-    value: Summary | None = None
+    value: Summary | None
     gradient: Summary | None = None
+    arguments: list[Edge] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    symbol: str = ""
     kept: list[str] = field(default_factory=list)
     kept_bytes: int = 0
     rules: list[tuple[str, str]] = field(default_factory=list)
@@ -83,6 +99,13 @@ class GraphNode:
     insight: tuple[str, dict[str, Summary]] | None = None
     born: str = ""
     origin: tuple[str, int] | None = None
+
+    @property
+    def scope(self) -> str:
+        """The module whose call recorded it, or that it is a parameter of; may be empty."""
+        if self.is_operation:
+            return self.frames[-1].name if self.frames else ""
+        return (self.name or "").rpartition(".")[0]
 
     @property
     def place(self) -> str | None:
@@ -100,25 +123,6 @@ class GraphNode:
     def is_operation(self) -> bool:
         """Whether a function computed it."""
         return bool(self.function)
-
-
-@dataclass(frozen=True, eq=False)
-class Edge:
-    """An argument: what ``target`` computes with."""
-
-    source: int
-    target: int
-    argument: str
-    shape: tuple[Any, ...]
-    tracked: bool
-
-
-def incoming(edges: Iterable[Edge]) -> dict[int, list[Edge]]:
-    """Return the edges to each operation, in the order of its arguments."""
-    found: dict[int, list[Edge]] = {}
-    for edge in edges:
-        found.setdefault(edge.target, []).append(edge)
-    return found
 
 
 @dataclass
@@ -188,7 +192,7 @@ class Builder:
         self.root = root
         self.names: dict[Any, str] = {}  # of nodes, and by id of arrays without one
         self.held: list[Any] = []  # so that no id is used twice
-        values: dict[Node, Any] = {}
+        values: dict[Node, Any] = {root: output._values}
         for name, value in names:
             if isinstance(value, Tensor) and value._node is not None:
                 self.names.setdefault(value._node, name)
@@ -197,186 +201,110 @@ class Builder:
                 self.names.setdefault(id(bare(value)), name)
                 self.held.append(bare(value))
         self.tape = reachable(root)
-        self._collect_values(values)
-        values[root] = output._values
-        self._replay(values)
-        self.values = values
+        self.values = replay.values(self.tape, values)
+        self.frames = frames(self.tape, self.names)
         self.nodes: list[GraphNode] = []
         self.edges: list[Edge] = []
         self.of: dict[Node, GraphNode] = {}
         self.constants: dict[int, GraphNode] = {}
         self.operations = self.leaves = self.unnamed = 0
         for node in self.tape:
-            self._add(node)
-        arguments = incoming(self.edges)
-        _place(self.nodes, arguments)
-        for made in self.nodes:
-            inputs = [self.nodes[e.source].value for e in arguments.get(made.id, ())]
-            if made.is_operation and made.value is not None and not made.value.finite:
-                made.born = "value" if all(v is None or v.finite for v in inputs) else ""
+            self.of[node] = self._leaf(node) if node.plan is None else self._operation(node)
 
-    def _collect_values(self, values: dict[Node, Any]) -> None:
-        """Find the value of each node: kept, named, or read by a rule, as it was then."""
-        for node in self.tape:
-            if hasattr(node, "value"):
-                values.setdefault(node, node.value)
-        for node in self.tape:
-            if node.plan is None:
-                continue
-            known = known_arguments(node)
-            variadic = node.plan.primitive.variadic
-            for argnum, parent in zip(node.plan.argnums, node.parents):
-                if variadic is not None and argnum >= variadic:
-                    value = known.get(variadic, ())[argnum - variadic : argnum - variadic + 1]
-                    value = value[0] if value else None
-                else:
-                    value = known.get(argnum)
-                if value is not None:
-                    values[parent] = value
-            if "ans" in node.plan.sources:
-                values[node] = node.saved[node.plan.sources.index("ans")]
-
-    def _replay(self, values: dict[Node, Any]) -> None:
-        """Compute the small elementwise results again that nothing kept.
-
-        Not if an array has changed since: one that a rule reads, or one that a known result of this
-        kind shows by coming out differently.
-        """
-        if any(map(tape.changed_argument, self.tape)):
-            return
-        found: dict[Node, Any] = {}
-        everything = dict(values)
-        for node in self.tape:
-            plan = node.plan
-            if plan is None or not plan.elementwise or isinstance(node.dtype, tuple):
-                continue
-            if node.size * node.dtype.itemsize > SMALL:
-                continue
-            result = again(node, with_parents(node, known_arguments(node), everything))
-            if result is None:
-                continue
-            if node not in values:
-                everything[node] = found[node] = result
-            elif not np.array_equal(result, values[node], equal_nan=True):
-                return
-        values |= found
-
-    def _add(self, node: Node) -> None:
-        name = self.names.get(node) or getattr(node, "name", None)
-        value = self.values.get(node)
+    def _made(self, node: Node, kind: str, function: str, label: str) -> GraphNode:
         several = isinstance(node.dtype, tuple)
-        dtypes = node.dtype if several else (node.dtype,)
-        shapes = node.shape if several else (node.shape,)
-        common = {
-            "shape": node.shape,
-            "dtype": ", ".join(dict.fromkeys(map(str, dtypes))),
-            "nbytes": sum(math.prod(s) * d.itemsize for s, d in zip(shapes, dtypes)),
-            "value": None if value is None or several else Summary(value),
-        }
-        plan = node.plan
-        if plan is None:
-            self.leaves += 1
-            label = name or f"leaf{self.leaves}"
-            kind = "leaf"
-            made = GraphNode(len(self.nodes), kind, "", name, label, scope=_scope(name), **common)
-            gradient = getattr(node, "grad", None)
-            made.gradient = None if gradient is None else Summary(bare(gradient))
-            self.of[node] = made
-            self.nodes.append(made)
-            return
-        primitive = plan.primitive
-        known = known_arguments(node)
-        sources = self._sources(node, primitive, known)
-        self.operations += 1
-        made = GraphNode(
-            len(self.nodes),
-            "result" if node is self.root else "operation",
-            primitive.name,
-            name,
-            name or f"t{self.operations}",
-            symbol=INFIX.get(primitive.function, ""),
-            options=_options(primitive, known),
-            fused=primitive.explained is not None,
-            origin=getattr(node, "origin", None),
-            **common,
-        )
-        if primitive.function is tape._result:
-            made.function = f"result {node.saved[-1] if node.saved else ''}".strip()
-        for argnum in plan.argnums:
-            which = argnum if primitive.variadic is None else min(argnum, primitive.variadic)
-            made.rules.append((_argument(primitive, argnum), rule_text(primitive.rules[which])))
-        self._kept(made, node)
-        if primitive.explained is not None and len(known) >= len(primitive.parameters):
-            sentence, arrays = primitive.explained(*(known[i] for i in sorted(known)))
-            made.insight = sentence, {key: Summary(array) for key, array in arrays.items()}
-        self.of[node] = made
-        self.nodes.append(made)
-        self.edges += [
-            Edge(source.id, made.id, argument, source.shape, tracked)
-            for source, argument, tracked in sources
-        ]
-
-    def _sources(
-        self, node: Node, primitive: Primitive, known: dict[int, Any]
-    ) -> list[tuple[GraphNode, str, bool]]:
-        """Return the arguments of a call that are nodes, those without a derivative made new."""
-        tracked = dict(zip(node.plan.argnums, node.parents))  # type: ignore[union-attr]
-        found: list[tuple[int, GraphNode, bool]] = []
-        for argnum, parent in tracked.items():
-            found.append((argnum, self.of[parent], True))
-        variadic = primitive.variadic
-        for i in range(len(primitive.parameters)):
-            items = [(i, known.get(i))]
-            if i == variadic:
-                items = [(i + k, item) for k, item in enumerate(known.get(i, ()))]
-            for argnum, value in items:
-                if argnum not in tracked and _is_constant(primitive, i, value):
-                    caption = primitive.parameters[i] if len(primitive.parameters[i]) > 1 else ""
-                    found.append((argnum, self._constant(value, caption), False))
-        found.sort(key=lambda item: item[0])
-        return [(source, _argument(primitive, i), tracked) for i, source, tracked in found]
-
-    def _constant(self, value: Any, caption: str) -> GraphNode:
-        key = id(value)
-        if key not in self.constants or not isinstance(value, np.ndarray):
-            name = self.names.get(key)
-            self.held.append(value)
-            array = np.asarray(value)
-            single = number(array.item()) if array.ndim == 0 and array.dtype.kind in "fiub" else ""
-            made = GraphNode(
+        shapes, dtypes = (node.shape, node.dtype) if several else ((node.shape,), (node.dtype,))
+        name = self.names.get(node) or getattr(node, "name", None)
+        value = None if several else self.values.get(node)
+        self.nodes.append(
+            GraphNode(
                 len(self.nodes),
-                "constant",
-                "",
+                kind,
+                function,
                 name,
-                name or single or caption or self._next_constant(),
-                array.shape,
-                str(array.dtype),
-                array.nbytes,
-                value=Summary(array),
+                name or label,
+                node.shape,
+                ", ".join(dict.fromkeys(map(str, dtypes))),
+                sum(math.prod(s) * d.itemsize for s, d in zip(shapes, dtypes)),
+                None if value is None else Summary(value),
             )
-            self.constants[key] = made
-            self.nodes.append(made)
-        return self.constants[key]
+        )
+        return self.nodes[-1]
 
-    def _next_constant(self) -> str:
-        self.unnamed += 1
-        return f"c{self.unnamed}"
+    def _leaf(self, node: Node) -> GraphNode:
+        self.leaves += 1
+        made = self._made(node, "leaf", "", f"leaf{self.leaves}")
+        gradient = getattr(node, "grad", None)
+        made.gradient = None if gradient is None else Summary(bare(gradient))
+        return made
 
-    def _kept(self, made: GraphNode, node: Node) -> None:
-        """Say what the rules of a node hold, in words, and how many bytes that is."""
-        primitive = node.plan.primitive  # type: ignore[union-attr]
-        for source, item in zip(node.plan.sources, node.saved):  # type: ignore[union-attr]
-            if source is None:
-                continue
-            name = source if isinstance(source, str) else primitive.parameters[source]
+    def _operation(self, node: Node) -> GraphNode:
+        plan = node.plan
+        assert plan is not None
+        primitive = plan.primitive
+        known = replay.arguments(node, {})
+        tracked = dict(zip(plan.argnums, node.parents))
+        sources = []
+        for key in sorted({*tracked, *(key for key in known if isinstance(key, int))}):
+            if key in tracked:
+                sources.append((key, self.of[tracked[key]]))
+            elif _is_data(primitive, key, known[key]):
+                sources.append((key, self._constant(known[key], primitive, key)))
+        self.operations += 1
+        name = primitive.name
+        if primitive.function is tape._result:
+            name = f"result {node.saved[-1] if node.saved else ''}".strip()
+        kind = "result" if node is self.root else "operation"
+        made = self._made(node, kind, name, f"t{self.operations}")
+        made.symbol = INFIX.get(primitive.function, "")
+        made.options = _options(primitive, known)
+        made.origin = getattr(node, "origin", None)
+        made.frames = self.frames.get(node, [])
+        for argnum in plan.argnums:
+            argument, rule = argument_and_rule(primitive, argnum)
+            made.rules.append((argument, rule_text(rule)))
+        for name, item in held(node).items():
             arrays = [a for a in _flat(item) if isinstance(a, (np.ndarray, np.generic))]
-            size = sum(a.nbytes for a in arrays)
-            if size:
+            if size := sum(a.nbytes for a in arrays):
                 made.kept.append(f"{name} {' and '.join(shape_text(a.shape) for a in arrays)}")
                 made.kept_bytes += size
+        if primitive.explained is not None:
+            made.fused = True
+            if len(known) >= len(primitive.parameters):
+                sentence, arrays = primitive.explained(*(known[i] for i in sorted(known)))
+                made.insight = sentence, {key: Summary(array) for key, array in arrays.items()}
+        for key, source in sources:
+            argument, _ = argument_and_rule(primitive, key)
+            edge = Edge(len(self.edges), source.id, made.id, argument, source.shape, key in tracked)
+            self.edges.append(edge)
+            made.arguments.append(edge)
+        inputs = [source.value for _, source in sources]
+        if made.value is not None and not made.value.finite:
+            made.born = "value" if all(v is None or v.finite for v in inputs) else ""
+        return made
+
+    def _constant(self, value: Any, primitive: Primitive, key: int) -> GraphNode:
+        made = self.constants.get(id(value))
+        if made is None or not isinstance(value, np.ndarray):
+            self.held.append(value)
+            array = np.asarray(value)
+            name = self.names.get(id(value))
+            argument, _ = argument_and_rule(primitive, key)
+            label = name or (argument if len(argument) > 1 else "")
+            if array.ndim == 0 and not name:
+                label = number(array.item())
+            elif not label:
+                self.unnamed += 1
+                label = f"c{self.unnamed}"
+            summary = Summary(array)
+            about = label, summary.shape, summary.dtype, summary.nbytes, summary
+            made = GraphNode(len(self.nodes), "constant", "", name, *about)
+            self.constants[id(value)] = made
+            self.nodes.append(made)
+        return made
 
 
-def _is_constant(primitive: Primitive, place: int, value: Any) -> bool:
+def _is_data(primitive: Primitive, place: int, value: Any) -> bool:
     """Whether an argument is data, as against an axis or an index."""
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fiub"
@@ -384,18 +312,20 @@ def _is_constant(primitive: Primitive, place: int, value: Any) -> bool:
     return takes_data and isinstance(value, (int, float, np.number, np.bool_))
 
 
-def _options(primitive: Primitive, known: dict[int, Any]) -> str:
+def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
     """Return the arguments that are not data and not at their defaults, as they are written."""
     texts = []
-    for i, value in sorted(known.items()):
-        if i == primitive.variadic or _is_constant(primitive, i, value):
+    for key, value in known.items():
+        if isinstance(key, int) and _is_data(primitive, key, value):
             continue
+        name = key if isinstance(key, str) else argument_and_rule(primitive, key)[0]
+        i = primitive.index.get(name, 0)
         if i < len(primitive.defaults) and value is primitive.defaults[i]:
             continue
-        if primitive.function.__name__ == "getitem" and i == 1:
+        if primitive.function.__name__ == "getitem" and key == 1:
             texts.append(_index_text(value))
         elif value is None or type(value) in (bool, int, float, str, tuple):
-            texts.append(f"{primitive.parameters[i]}={value}")
+            texts.append(f"{name}={value}")
     return ", ".join(texts)
 
 
@@ -408,19 +338,11 @@ def _index_text(index: Any) -> str:
             texts.append(":".join("" if b is None else str(b) for b in bounds))
         elif isinstance(item, (np.ndarray, list)):
             array = np.asarray(item)
-            texts.append(
-                nested(array) if array.size <= 6 else f"{shape_text(array.shape)} {array.dtype}"
-            )
+            short = array.size <= 6
+            texts.append(nested(array) if short else f"{shape_text(array.shape)} {array.dtype}")
         else:
             texts.append("..." if item is Ellipsis else str(item))
     return f"[{', '.join(texts)}]"
-
-
-def _argument(primitive: Primitive, argnum: int) -> str:
-    variadic = primitive.variadic
-    if variadic is not None and argnum >= variadic:
-        return f"{primitive.parameters[variadic]}[{argnum - variadic}]"
-    return primitive.parameters[argnum]
 
 
 def _flat(item: Any) -> list[Any]:
@@ -428,29 +350,6 @@ def _flat(item: Any) -> list[Any]:
     if isinstance(item, dict):
         item = list(item.values())
     return [x for part in item for x in _flat(part)] if isinstance(item, (tuple, list)) else [item]
-
-
-def _scope(name: str | None) -> str:
-    return name.rpartition(".")[0] if name else ""
-
-
-def _place(nodes: list[GraphNode], arguments: dict[int, list[Edge]]) -> None:
-    """Give each operation the module of its parameters, or that of what it goes on from.
-
-    What comes after the last operation that reads a parameter belongs to none.
-    """
-    last = -1
-    for node in nodes:
-        parents = [nodes[edge.source] for edge in arguments.get(node.id, ())]
-        own = [p.scope for p in parents if p.kind == "leaf" and p.scope]
-        if own:
-            node.scope, last = own[0], node.id
-        elif node.is_operation:
-            before = [p for p in parents if p.is_operation]
-            node.scope = max(before, key=lambda p: p.id).scope if before else ""
-    for node in nodes[last + 1 :]:
-        if node.is_operation:
-            node.scope = ""
 
 
 # ---------------------------------------------------------------------------- the way back
@@ -465,16 +364,16 @@ class _Notes:
     def walk(self, before: After | None) -> After:
         """Begin, or begin again with the products of zeros dropped."""
         self.steps.clear()
-        self.before = before
-        return self._note
 
-    def _note(self, node: Node, k: int, g: Any, d: Any) -> Any:
-        if self.before is not None:
-            d = self.before(node, k, g, d)
-        entry = self.steps.setdefault(node, (_summary(g), []))
-        share = fitted(d, node.parents[k], node.plan.primitive)  # type: ignore[union-attr]
-        entry[1].append((k, np.shape(d), _summary(share)))
-        return d
+        def note(node: Node, k: int, g: Any, d: Any) -> Any:
+            if before is not None:
+                d = before(node, k, g, d)
+            _, parts = self.steps.setdefault(node, (_summary(g), []))
+            share = fitted(d, node.parents[k], node.plan.primitive)  # type: ignore[union-attr]
+            parts.append((k, np.shape(d), _summary(share)))
+            return d
+
+        return note
 
     def end(self) -> None:
         """Nothing is left to do."""
@@ -504,21 +403,15 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
     finally:
         watching.reset(token)
     for node, made in builder.of.items():
-        if node in notes.steps:
-            made.gradient = notes.steps[node][0]
-        elif node in found:
-            made.gradient = _summary(found[node])
-        else:
-            made.gradient = None
-    steps = [_step(builder, node, *notes.steps[node]) for node in notes.steps]
+        upstream = notes.steps[node][0] if node in notes.steps else None
+        made.gradient = _summary(found[node]) if node in found else upstream
+    steps = [_step(builder, node, *noted) for node, noted in notes.steps.items()]
+    parts = [part for step in steps for part in step.contributions]
     totals: dict[int, int] = {}
-    for step in steps:
-        for part in step.contributions:
-            totals[part.target] = part.number = totals.get(part.target, 0) + 1
-    for step in steps:
-        for part in step.contributions:
-            part.of = totals[part.target]
-        _mark_birth(builder.nodes, step)
+    for part in parts:
+        totals[part.target] = part.number = totals.get(part.target, 0) + 1
+    for part in parts:
+        part.of = totals[part.target]
     return steps, found
 
 
@@ -527,24 +420,14 @@ def _step(builder: Builder, node: Node, upstream: Any, parts: list[tuple[int, An
     contributions = []
     for k, before, value in parts:
         parent = builder.of[node.parents[k]]
-        extra = len(before) - len(parent.shape)
-        summed = (
-            ()
-            if value is None
-            else tuple(
-                i
-                for i, n in enumerate(before)
-                if i < extra or (n > 1 and parent.shape[i - extra] == 1)
+        summed: tuple[int, ...] = ()
+        if value is not None:
+            extra = len(before) - len(parent.shape)
+            summed = tuple(
+                i for i, n in enumerate(before) if i < extra or n > 1 == parent.shape[i - extra]
             )
-        )
-        argument, rule = made.rules[k]
-        contributions.append(Contribution(parent.id, argument, rule, value, summed, before))
+        contributions.append(Contribution(parent.id, *made.rules[k], value, summed, before))
+    finite = all(s is None or s.finite for s in (upstream, made.value))
+    if finite and upstream and any(c.value and not c.value.finite for c in contributions):
+        made.born = made.born or "gradient"
     return Step(made.id, upstream, contributions)
-
-
-def _mark_birth(nodes: list[GraphNode], step: Step) -> None:
-    node = nodes[step.node]
-    if step.upstream is not None and step.upstream.finite and not node.born:
-        value_ok = node.value is None or node.value.finite
-        if value_ok and any(c.value is not None and not c.value.finite for c in step.contributions):
-            node.born = "gradient"

@@ -12,8 +12,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from autograd_lite.graphs import drawing, text
-from autograd_lite.graphs.folding import units
-from autograd_lite.graphs.model import incoming
 from autograd_lite.graphs.summary import plain
 
 if TYPE_CHECKING:
@@ -50,15 +48,13 @@ def page(
         )
     own = files("autograd_lite.graphs")
     script = own.joinpath("explorer.js").read_text(encoding="utf-8")
+    heading = " and ".join(titles) or f"Backpropagation from {graphs[0].output.label}"
+    content = json.dumps({"graphs": data, "comparison": comparison}, allow_nan=False)
     fields = {
-        "title": html.escape(
-            " and ".join(titles) if titles else f"Backpropagation from {graphs[0].output.label}"
-        ),
+        "title": html.escape(heading),
         "hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "views": "".join(views),
-        "data": json.dumps(
-            {"graphs": data, "comparison": comparison}, ensure_ascii=False, allow_nan=False
-        ).replace("<", "\\u003c"),
+        "data": content.replace("<", "\\u003c"),
         "script": script,
     }
     template = own.joinpath("explorer.html").read_text(encoding="utf-8")
@@ -71,13 +67,11 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
     That is texts, differences to check gradients with, and for each picture, where nodes are drawn.
     """
     data = graph.to_json()
-    arguments = incoming(graph.edges)
     for node in graph.operations:
-        call = text.call_text(graph, node, arguments)
-        data["nodes"][node.id]["text"] = f"{node.label} = {call}"
+        data["nodes"][node.id]["text"] = f"{node.label} = {text.call_text(graph, node)}"
     for step, shown in zip(graph.steps, data["backward"]):
         for part, contribution in zip(step.contributions, shown["contrib"]):
-            rule, *where = text.rule_and_names(graph, graph.nodes[step.node], part.rule, arguments)
+            rule, *where = text.rule_and_names(graph, graph.nodes[step.node], part.rule)
             contribution |= {"rule": rule, "where": "".join(where)}
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
@@ -97,8 +91,7 @@ def _pictures(graph: Graph) -> list[Graph]:
     """
     opened, folded = graph.to_depth(None), graph
     if graph.depth is None:
-        levels = max(len(units(node.scope)) for node in graph.nodes)
-        for depth in range(max(levels, 1)):
+        for depth in range(max(len(node.frames) for node in graph.nodes) or 1):
             folded = graph.to_depth(depth)
             if sum(box.folded for box in folded.boxes) > 1:
                 break
@@ -107,7 +100,7 @@ def _pictures(graph: Graph) -> list[Graph]:
 
 def _places(graph: Graph) -> dict[int, list[str]]:
     """Return the boxes in which each node is drawn."""
-    drawn = {m: [box.key] for box in graph.boxes for m in box.members}
+    drawn = {node.id: [box.key] for box in graph.boxes for node in box.members}
     for uses in graph.uses.values():
         for number, edge in enumerate(uses, 1):
             drawn.setdefault(edge.source, []).append(f"n{edge.source}u{number}")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.graphs.source import argument_and_rule
 from autograd_lite.graphs.summary import Summary
-from autograd_lite.tape import Node, Primitive
+from autograd_lite.tape import Node, Primitive, changed_argument
+from autograd_lite.tensor import SMALL
 
 WORK = 50_000_000  # elements that may be computed for all the differences of a graph
 CALL = 1_000  # elements computed in the time of one call
 MOST = 12  # entries of an array that are checked, those of the largest gradients
 STEP = 6e-6  # the cube root of float64's precision, where both errors of a difference are alike
+
+Arguments = dict[int | str, Any]
 
 
 class Difference(NamedTuple):
@@ -32,48 +36,38 @@ class Difference(NamedTuple):
         return self.change / (2 * self.step)
 
 
-def known_arguments(node: Node) -> dict[int, Any]:
-    """Return what is still held of a call's arguments, by their places among the parameters."""
+def arguments(node: Node, values: Mapping[Node, Any]) -> Arguments:
+    """Return what is known of a call's arguments: what is still held, and the values of nodes.
+
+    By their positions, those after several (the ``axis`` of ``*arrays, axis``) by their names.
+    """
     plan = node.plan
     assert plan is not None
-    known = dict(enumerate(getattr(node, "arguments", ())))
-    for source, item in zip(plan.sources, node.saved):
-        if isinstance(source, int):
-            known.setdefault(source, item)
-    return known
-
-
-def with_parents(node: Node, known: dict[int, Any], values: Mapping[Node, Any]) -> dict[int, Any]:
-    """Return the arguments of a call, those that are the values of nodes replaced by these."""
-    plan = node.plan
-    assert plan is not None
-    variadic = plan.primitive.variadic
+    parameters, variadic = plan.primitive.parameters, plan.primitive.variadic
+    given = dict(zip(plan.sources, node.saved)) | dict(enumerate(getattr(node, "arguments", ())))
+    known: Arguments = {}
+    for i in sorted(source for source in given if isinstance(source, int)):
+        if i == variadic:
+            known |= enumerate(given[i], i)
+        else:
+            known[i if variadic is None or i < variadic else parameters[i]] = given[i]
     for argnum, parent in zip(plan.argnums, node.parents):
-        if parent not in values:
-            continue
-        if variadic is None or argnum < variadic:
+        if parent in values and (variadic is None or argnum in known):
             known[argnum] = values[parent]
-        elif variadic in known:
-            i = argnum - variadic
-            items = known[variadic]
-            known[variadic] = (*items[:i], values[parent], *items[i + 1 :])
     return known
 
 
-def again(node: Node, known: Mapping[int, Any]) -> Any:
+def again(node: Node, known: Arguments) -> Any:
     """Return what a call gives once more; None if it needs an argument that nothing holds."""
     primitive = node.plan.primitive  # type: ignore[union-attr]
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    by_name = False
-    for i, name in enumerate(primitive.parameters):
-        by_name = by_name or i not in known or name in _keyword_only(primitive)
-        if i == primitive.variadic:
-            positional += known.get(i, ())
-        elif not by_name:
-            positional.append(known[i])
-        elif i in known:
-            named[name] = known[i]
+    for key, value in sorted(known.items(), key=lambda item: (isinstance(item[0], str), item[0])):
+        name = key if isinstance(key, str) else argument_and_rule(primitive, key)[0]
+        if key == len(positional) and name not in _keyword_only(primitive):
+            positional.append(value)
+        else:
+            named[name] = value
     try:
         with np.errstate(all="ignore"):
             return primitive.function(*positional, **named)
@@ -89,6 +83,47 @@ def _keyword_only(primitive: Primitive) -> frozenset[str]:
     return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
+def _repeated(
+    nodes: Iterable[Node], values: dict[Node, Any]
+) -> Iterator[tuple[Node, Arguments, bool]]:
+    """Yield the calls that can be made again, and whether they give, to the last bit, the same.
+
+    Values that are missing are filled in.
+    """
+    for node in nodes:
+        if node.plan is not None:
+            known = arguments(node, values)
+            result = again(node, known)
+            if result is not None:
+                yield node, known, _same(result, values.setdefault(node, result))
+
+
+def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
+    """Return the value of each node that has one: named, kept, or read by a rule, as it was then.
+
+    Small elementwise results that nothing kept are computed again. Not if an array has changed
+    since: one that a rule reads, or one that a known result of this kind shows by coming out
+    differently.
+    """
+    found = dict(known)
+    small = []
+    for node in nodes:
+        if hasattr(node, "value"):
+            found.setdefault(node, node.value)
+        if node.plan is None:
+            continue
+        read = arguments(node, {})
+        found |= {p: read[k] for k, p in zip(node.plan.argnums, node.parents) if k in read}
+        if "ans" in node.plan.sources:
+            found[node] = node.saved[node.plan.sources.index("ans")]
+        several = isinstance(node.dtype, tuple)
+        if node.plan.elementwise and not several and node.size * node.dtype.itemsize <= SMALL:
+            small.append(node)
+    filled = dict(found)
+    changed = any(map(changed_argument, nodes))
+    return found if changed or not all(s for *_, s in _repeated(small, filled)) else filled
+
+
 class Replay:
     """The calls of a graph, ready to be made again from other numbers.
 
@@ -99,14 +134,11 @@ class Replay:
     def __init__(self, nodes: Sequence[Node], values: Mapping[Node, Any]) -> None:
         self.nodes = nodes
         self.values = dict(values)
-        self.calls: dict[Node, dict[int, Any]] = {}
-        for node in nodes:
-            if node.plan is None:
-                continue
-            known = with_parents(node, known_arguments(node), self.values)
-            result = again(node, known)
-            if result is not None and _same(result, self.values.setdefault(node, result)):
-                self.calls[node] = {i: _wide(value) for i, value in known.items()}
+        self.calls = {
+            node: {key: _wide(value) for key, value in known.items()}
+            for node, known, same in _repeated(nodes, self.values)
+            if same
+        }
 
     def differences(
         self, cotangent: Any, gradients: Mapping[Node, Summary]
@@ -155,7 +187,9 @@ class Replay:
         value[cell] += by
         moved = {node: value}
         for other in later:
-            moved[other] = again(other, with_parents(other, dict(self.calls[other]), moved))
+            parents = zip(other.plan.argnums, other.parents)  # type: ignore[union-attr]
+            inputs = {k: moved[parent] for k, parent in parents if parent in moved}
+            moved[other] = again(other, self.calls[other] | inputs)
         return moved[self.nodes[-1]]
 
 
@@ -168,10 +202,10 @@ def _wide(value: Any) -> Any:
 
 
 def _size(value: Any) -> int:
-    return sum(map(_size, value)) if isinstance(value, tuple) else int(np.size(value))
+    return sum(map(_size, value)) if isinstance(value, (tuple, list)) else int(np.size(value))
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, tuple):
+    if isinstance(a, (tuple, list)):
         return all(map(_same, a, b))
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)

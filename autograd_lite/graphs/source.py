@@ -1,4 +1,4 @@
-"""A rule as text: what its own source says, so that the two cannot drift apart."""
+"""Rules as text: what their own source says, so that the two cannot drift apart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ import linecache
 import types
 from collections.abc import Callable
 from typing import Any
+
+from autograd_lite.tape import Node, Primitive
+
+
+def argument_and_rule(primitive: Primitive, argnum: int) -> tuple[str, Callable[..., Any] | None]:
+    """Return the name of an argument, one of several as ``arrays[1]``, and its rule, if any."""
+    variadic = primitive.variadic
+    if variadic is not None and argnum >= variadic:
+        return f"{primitive.parameters[variadic]}[{argnum - variadic}]", primitive.rules[variadic]
+    return primitive.parameters[argnum], dict(enumerate(primitive.rules)).get(argnum)
+
+
+def held(node: Node) -> dict[str, Any]:
+    """Return what the rules of a recorded call hold, by the names that they read it under."""
+    plan = node.plan
+    assert plan is not None
+    return {
+        source if isinstance(source, str) else plan.primitive.parameters[source]: item
+        for source, item in zip(plan.sources, node.saved)
+        if source is not None
+    }
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from autograd_lite.graphs.model import Contribution, Edge, GraphNode, Step, incoming
+from autograd_lite.graphs.model import Contribution, GraphNode, Step
 from autograd_lite.graphs.summary import Summary, shape_text
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ def explain(graph: Graph) -> str:
 
 
 def _lines(graph: Graph) -> Iterator[str]:
-    arguments = incoming(graph.edges)
     output = graph.output.label
     leaves = [node for node in graph.nodes if node.kind == "leaf"]
     yield f"Backpropagation from {output}: {graph.caption}."
@@ -29,25 +28,25 @@ def _lines(graph: Graph) -> Iterator[str]:
         if node.kind == "leaf" or (node.kind == "constant" and node.shape):
             yield f"  {node.label} = {_value(node.value, node)}"
         elif node.is_operation:
-            yield f"  {_equation(graph, node, arguments)} = {_value(node.value, node)}"
+            yield f"  {_equation(graph, node)} = {_value(node.value, node)}"
             yield from (f"      {line}" for line in _insight(node))
     yield ""
     yield "Backward, in the opposite order; g is the gradient of what a step computed"
     for number, step in enumerate(graph.steps, 1):
         node = graph.nodes[step.node]
-        yield f"  {number}. {_equation(graph, node, arguments)}"
+        yield f"  {number}. {_equation(graph, node)}"
         yield f"       g = d {output}/d {node.label} = {_gradient(step.upstream)}"
         for part in step.contributions:
-            yield from (f"       {line}" for line in _contribution(graph, step, part, arguments))
+            yield from (f"       {line}" for line in _contribution(graph, step, part))
     yield ""
     yield "Gradients of the leaves"
     for node in leaves:
         yield f"  d {output}/d {node.label} = {_gradient(node.gradient)}"
 
 
-def call_text(graph: Graph, node: GraphNode, arguments: dict[int, list[Edge]]) -> str:
+def call_text(graph: Graph, node: GraphNode) -> str:
     """Return an operation as it would be written: ``a * b``, ``np.sum(t1, axis=1)``."""
-    labels = [graph.nodes[edge.source].label for edge in arguments.get(node.id, ())]
+    labels = [graph.nodes[edge.source].label for edge in node.arguments]
     if node.symbol and len(labels) == 2:
         return f" {node.symbol} ".join(labels)
     if node.function == "indexing":
@@ -55,8 +54,8 @@ def call_text(graph: Graph, node: GraphNode, arguments: dict[int, list[Edge]]) -
     return f"{node.function}({', '.join([*labels, *([node.options] if node.options else [])])})"
 
 
-def _equation(graph: Graph, node: GraphNode, arguments: dict[int, list[Edge]]) -> str:
-    return f"{node.label} = {call_text(graph, node, arguments)}"
+def _equation(graph: Graph, node: GraphNode) -> str:
+    return f"{node.label} = {call_text(graph, node)}"
 
 
 def _value(value: Summary | None, node: GraphNode) -> str:
@@ -82,25 +81,21 @@ def _insight(node: GraphNode) -> Iterator[str]:
         yield from (f"{name} = {_numbers(array)}" for name, array in arrays.items())
 
 
-def rule_and_names(
-    graph: Graph, node: GraphNode, rule: str, arguments: dict[int, list[Edge]]
-) -> tuple[str, ...]:
+def rule_and_names(graph: Graph, node: GraphNode, rule: str) -> tuple[str, ...]:
     """Return a rule, and if it reads any of them, what the arguments and the result are here."""
     if node.insight is not None and len(node.rules) == 1:
         return (node.insight[0],)
-    stands = {e.argument: graph.nodes[e.source].label for e in arguments.get(node.id, ())}
+    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments}
     stands["ans"] = node.label
     used = dict.fromkeys(re.findall(r"\b[a-z]\w*\b", rule))
     names = [f"{name} is {stands[name]}" for name in used if stands.get(name, name) != name]
     return (rule, ", ".join(names)) if names else (rule,)
 
 
-def _contribution(
-    graph: Graph, step: Step, part: Contribution, arguments: dict[int, list[Edge]]
-) -> Iterator[str]:
+def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]:
     node, target = graph.nodes[step.node], graph.nodes[part.target]
     value = "not shown" if part.value is None else _numbers(part.value)
-    yield f"to {target.label}: {', where '.join(rule_and_names(graph, node, part.rule, arguments))}"
+    yield f"to {target.label}: {', where '.join(rule_and_names(graph, node, part.rule))}"
     if part.summed:
         axes = "axis" if len(part.summed) == 1 else "axes"
         yield (

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from autograd_lite.tensor import Tensor, bare, overwritable
+from autograd_lite.tape import births
+from autograd_lite.tensor import Tensor, bare, node_of, overwritable
 
 
 class Mismatch(NamedTuple):
@@ -62,7 +63,17 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the module's output."""
-        return self.forward(*args, **kwargs)
+        began = next(births)
+        output = self.forward(*args, **kwargs) if kwargs else self.forward(*args)
+        ended = next(births)
+        if output.__class__ is not Tensor:
+            _sign(output, self, began)
+        elif (node := output._node) is not None:
+            if node.birth + 1 == ended:  # no module called within has returned it
+                node.returned_by = self, began, None
+            else:
+                _sign(output, self, began)
+        return output
 
     # ------------------------------------------------------------------------ what it holds
 
@@ -173,6 +184,17 @@ class Module:
 
     def __repr__(self) -> str:
         return "\n".join(_tree(self, "", "", set()))
+
+
+def _sign(output: Any, module: Module, began: int) -> None:
+    """Let what a module computed say so: graphs see from it what was computed within the call."""
+    if isinstance(output, Tensor):
+        node = node_of(output)
+        if node is not None and node.birth > began:
+            node.returned_by = module, began, getattr(node, "returned_by", None)
+    elif isinstance(output, (tuple, list, dict)):
+        for item in output.values() if isinstance(output, dict) else output:
+            _sign(item, module, began)
 
 
 def _attributes(module: Module) -> Iterator[tuple[str, Any]]:

@@ -251,16 +251,17 @@ def test_a_notebook_never_sees_an_error(no_engine: None, monkeypatch: pytest.Mon
 
 
 def test_modules_fold_by_depth() -> None:
-    loss, model = deep(3)
+    loss, model = deep(2)
     graph = ag.graph(loss, names={"model": model}, depth=0)
-    # What comes after the last parameter belongs to no module.
-    assert [box.title for box in graph.boxes] == ["model.0", "model.2", "model.4", "", ""]
-    assert "2 operations" in graph.to_dot()
+    # What a list of modules does between them belongs to none, nor what comes after.
+    titles = [box.title or box.members[0].function for box in graph.boxes]
+    assert titles == ["model.0", "np.tanh", "model.2", "np.tanh", "np.mean"]
+    assert "1 operation, " in graph.to_dot()
     opened = ag.graph(loss, names={"model": model}).to_dot()
-    assert opened.count("cluster_model.") == 3
+    assert opened.count("cluster_model.") == 2
     loss, model = deep(12)
     titles = [(box.title, box.times) for box in ag.graph(loss, names=model, depth=0).boxes]
-    assert titles[0] == ("0 … 20", 11)
+    assert titles == [("0 … 22, np.tanh", 12), ("", 1)]
 
 
 def test_a_graph_at_another_depth_leaves_the_first_as_it_is() -> None:
@@ -273,23 +274,51 @@ def test_a_graph_at_another_depth_leaves_the_first_as_it_is() -> None:
     assert folded.to_depth(None).to_dot() == before
 
 
-def test_nested_modules_keep_the_levels_asked_for() -> None:
-    from autograd_lite.graphs.folding import units
+class Residual(ag.nn.Module):
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.norm = ag.nn.LayerNorm(3)
+        self.layers = [ag.nn.Linear(3, 3, rng=rng), ag.nn.GELU(), ag.nn.Dropout(0.5, rng=rng)]
 
-    assert units("encoder.layers.0.attention") == ["encoder", "layers.0", "attention"]
-    assert units("0") == ["0"]
-    assert units("") == []
-    a, b = leaf(np.ones(3), "net.blocks.0.norm.a"), leaf(np.ones(3), "net.blocks.0.out.b")
-    c = leaf(np.ones(3), "net.head.c")
-    y = np.sum(np.exp(a * 2.0) * b * c)
+    def forward(self, x: Any) -> Any:
+        h = self.norm(x)
+        for layer in self.layers:
+            h = layer(h)
+        return x + h
+
+
+class Nested(ag.nn.Module):
+    def __init__(self, blocks: int) -> None:
+        rng = np.random.default_rng(0)
+        self.encoder = ag.nn.Sequential(*(Residual(rng) for _ in range(blocks)))
+        self.head = ag.nn.Linear(3, 2, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        return {"logits": self.head(self.encoder(x))}
+
+
+def test_nested_modules_keep_the_levels_asked_for() -> None:
+    model = Nested(2)
+    loss = np.sum(model(np.ones((4, 3)))["logits"])
 
     def titles(depth: int | None) -> list[str]:
-        return [box.title for box in ag.graph(y, depth=depth).boxes]
+        boxes = ag.graph(loss, names={"net": model}, depth=depth).boxes
+        return [box.title or box.members[0].function for box in boxes]
 
-    assert titles(0) == ["net", ""]
-    assert titles(1) == ["net.blocks.0", "net.head", ""]
-    assert titles(2) == ["net.blocks.0.norm", "net.blocks.0.out", "", ""]
-    assert titles(3) == [""] * 5
+    assert titles(0) == ["net", "np.sum"]
+    assert titles(1) == ["net.encoder.0", "net.encoder.1", "net.head", "np.sum"]
+    block = ["norm", "layers.0", "layers.1", "layers.2", "np.add"]
+    blocks = [n if n == "np.add" else f"net.encoder.{i}.{n}" for i in (0, 1) for n in block]
+    assert titles(2) == [*blocks, "ag.nn.Linear", "np.sum"]
+    assert len(titles(3)) == len(titles(None)) > len(titles(2))
+
+
+def test_each_call_of_a_module_is_a_box_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    model = ag.nn.Sequential(*[ag.nn.Sequential(ag.nn.Linear(3, 3, rng=rng), ag.nn.Tanh())] * 2)
+    h = model(model(np.ones((1, 3))))
+    boxes = ag.graph(np.sum(h), names={"net": model}, depth=0).boxes
+    assert [(box.title, box.times) for box in boxes] == [("net.0.0, net.0.1", 4), ("", 1)]
+    assert ag.graph(np.sum(h), names={"net": model}).to_dot().count("cluster_net.0.1") == 4
 
 
 def test_repeated_blocks_fold_with_their_number() -> None:

@@ -181,6 +181,41 @@ def test_functions_are_timed_in_turn_and_touch_no_gradient() -> None:
         ag.compare_graphs(quick, slow())
 
 
+@pytest.mark.parametrize("how", ["names", "a variable", "a default", "a function"])
+def test_comparing_leaves_a_models_statistics_and_generators_alone(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autograd_lite.graphs import compare
+
+    monkeypatch.setattr(compare, "LONG_ENOUGH", 0.0)
+    rng = np.random.default_rng(0)
+    model = ag.nn.Sequential(
+        ag.nn.BatchNorm1d(3), ag.nn.Dropout(0.5, rng=rng), ag.nn.Linear(3, 2, rng=rng)
+    )
+    x, labels = np.ones((4, 3), np.float32) * np.arange(12).reshape(4, 3), np.zeros(4, int)
+
+    def logits() -> Any:
+        return model(x)
+
+    losses: Any = ag.cross_entropy, ag.unfused_cross_entropy
+    hidden = [model]
+    run: dict[str, Any] = {
+        "names": lambda loss: lambda: loss(hidden[0](x), labels),
+        "a variable": lambda loss: lambda: loss(model(x), labels),
+        "a default": lambda loss: lambda model=hidden[0]: loss(model(x), labels),
+        "a function": lambda loss: lambda: loss(logits(), labels),
+    }
+    functions = [run[how](loss) for loss in losses]
+    before, state = model.state_dict(), rng.bit_generator.state
+    comparison = ag.compare_graphs(*functions, names=model if how == "names" else None)
+    after = model.state_dict()
+    assert all(np.array_equal(after[name], before[name]) for name in before)
+    assert rng.bit_generator.state == state
+    assert comparison.difference < 1e-6  # both saw the same elements dropped
+    functions[0]()
+    assert model.state_dict()["0.num_batches_tracked"] == 1
+
+
 def test_slow_functions_run_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     from autograd_lite.graphs import compare
 

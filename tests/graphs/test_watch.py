@@ -314,3 +314,26 @@ def test_it_can_be_entered_again_after_an_error() -> None:
     for _ in range(2):
         assert message(lambda: np.log(leaf(0))).startswith("np.log")
         assert message(lambda: backward(np.sqrt(leaf(0)))).startswith("np.sqrt, backward")
+
+
+def test_what_is_not_recorded_is_watched_too() -> None:
+    x = leaf(2, -1)
+
+    def no_gradient() -> Any:
+        with ag.no_grad():
+            return np.log(x)
+
+    line = no_gradient.__code__.co_firstlineno + 2
+    assert message(no_gradient).startswith("np.log: the result is nan at [1], from x = -1; ")
+    assert f"{__file__}, line {line}." in message(no_gradient)
+    assert message(lambda: ag.no_grad()(ag.grad(lambda x: np.log(x)))(0.0)).startswith("np.log")
+    with ag.find_nonfinite(), ag.no_grad():
+        assert not np.exp(x).requires_grad  # it is watched, not recorded
+
+
+def test_a_nan_is_found_in_evaluation() -> None:
+    model = ag.nn.Sequential(ag.nn.Linear(2, 2, rng=np.random.default_rng(0)), np.sqrt)
+    data = [(np.array([[1.0, 2.0], [-30.0, -40.0]], np.float32), np.array([0, 1]))]
+    assert "np.sqrt: the result is nan" in message(
+        lambda: ag.evaluate(model, ag.cross_entropy, data)
+    )
