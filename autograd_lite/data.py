@@ -96,7 +96,8 @@ class Batches:
             place = slice(self.position * self.batch_size, (self.position + 1) * self.batch_size)
             self.position += 1
             picked = place if order is None else order[place]
-            yield self.batch(picked)
+            batch = tuple(_items(a, picked) for a in self.arrays)
+            yield batch[0] if len(batch) == 1 else batch
             if loop != self._loops:
                 raise RuntimeError(
                     "Batches: this loop cannot go on, as another over the same Batches (or "
@@ -104,11 +105,6 @@ class Batches:
                 )
         self.epoch += 1
         self.position = 0
-
-    def batch(self, picked: Any) -> Any:
-        """Return the items at some places: a slice, or an array of integers."""
-        batch = tuple(_items(a, picked) for a in self.arrays)
-        return batch[0] if len(batch) == 1 else batch
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the next batch is the one that would come now."""

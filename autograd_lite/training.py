@@ -278,8 +278,8 @@ def fit(
     if validation is None and (metrics or patience is not None):
         raise ValueError("fit: metrics and patience need validation data; give validation=")
     for name, batches in (("the data", data), ("the validation data", validation)):
-        if isinstance(batches, Batches):
-            _pair(batches.batch(slice(1)), f"fit: {name}")
+        if isinstance(batches, Batches) and hasattr(batches.arrays[0], "shape"):
+            _pair(batches.arrays, f"fit: {name}")  # as many as a batch has; items may be pairs
         elif isinstance(batches, (list, tuple)) and batches:
             _pair(batches[0], f"fit: {name}")
     _check_callbacks(callbacks)

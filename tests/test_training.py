@@ -443,6 +443,26 @@ def test_bad_arguments_are_named_before_anything_is_trained(settings, error, mes
     assert next(iter(data))[0].shape == (10, 4)
 
 
+def test_looking_at_the_arguments_draws_no_batch():
+    class Augmented:
+        def __init__(self, items):
+            self.items, self.taken = items, 0
+
+        def __len__(self):
+            return len(self.items)
+
+        def __getitem__(self, i):
+            self.taken += 1
+            return self.items[i]
+
+    x, y, rng = problem()
+    items = Augmented(list(zip(x, y)))
+    model, loss, _, optimizer = parts()
+    data = ag.data.Batches(items, rng=rng)
+    assert len(quiet(model, loss, data, optimizer, epochs=1, validation=data)["val_loss"]) == 1
+    assert items.taken == 120
+
+
 def test_a_plateau_moves_by_epoch():
     model, loss, data, optimizer = parts()
     schedule = ag.optim.ReduceLROnPlateau(optimizer)
