@@ -711,7 +711,8 @@ def _checked_target(
             f"{shape[:axis] + shape[axis + 1 :]} (or soft targets of shape {shape}), "
             f"not {target.shape}"
         )
-    target = bare(target)
+    if isinstance(target, Tensor):
+        target = target._values
     labels = target if target.dtype == np.intp else target.astype(np.intp)
     counts = None
     if ignore_index is not None:

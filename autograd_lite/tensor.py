@@ -208,17 +208,19 @@ class Tensor:
 
         A tensor under ``create_graph=True``; None before the first backward, and for results.
         """
-        return self._node.grad if self._node is not None and self.is_leaf else None
+        node = self._node
+        return None if node is None or node.parents else node.grad
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
-        if self._node is None or not self.is_leaf:
+        node = self._node
+        if node is None or node.parents:
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
             return
         if gradient is not None and np.shape(gradient) != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
-        self._node.grad = gradient
+        node.grad = gradient
 
     @property
     def requires_grad(self) -> bool:
@@ -573,33 +575,30 @@ def call(
         return _call_other(function, primitive, args, kwargs)
     if kwargs:
         args, kwargs = _tensors_by_position(primitive, args, kwargs)
-    arguments = []
+    arguments = list(args)
     parents = []
     tracked = 0  # bit i: argument i requires a gradient
     exposed = 0  # bit i: somebody else may write to argument i
-    bit = 1
-    for argument in args:
+    for i, argument in enumerate(args):
         if isinstance(argument, Tensor):
+            arguments[i] = values = argument._values
             node = argument._node
-            argument = argument._values
             if node is None:
-                if not _is_own(argument):
-                    exposed |= bit
+                if not _is_own(values):
+                    exposed |= 1 << i
             else:
                 parents.append(node)
-                tracked |= bit
+                tracked |= 1 << i
                 if node.exposed:
-                    exposed |= bit
+                    exposed |= 1 << i
         elif isinstance(argument, np.ndarray):
-            exposed |= bit
+            exposed |= 1 << i
             if argument.__class__ is not np.ndarray:
                 ordinary(argument, primitive.name)
         elif isinstance(argument, tuple):  # which may be an index with arrays
-            exposed |= bit
+            exposed |= 1 << i
         elif argument.__class__ is list:  # which its owner may change later
-            argument = np.asarray(argument) if primitive.broadcasts else list(argument)
-        arguments.append(argument)
-        bit <<= 1
+            arguments[i] = np.asarray(argument) if primitive.broadcasts else list(argument)
     if not tracked or not (listener := _recording.get()):
         ans = _applied(primitive, arguments, kwargs)
         if not any(isinstance(a, Tensor) for a in args):
@@ -887,12 +886,15 @@ def node_of(value: Any) -> Node | None:
 def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     """Return the cotangent to start from, checked against the output."""
     if gradient is None:
+        shape, dtype = output.shape, output.dtype
+        if shape == ():
+            return dtype.type(1)
         if output.size != 1:
             raise ValueError(
-                f"{caller}: the output has shape {output.shape}, not a single number; "
+                f"{caller}: the output has shape {shape}, not a single number; "
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
-        return np.ones(output.shape, output.dtype) if output.shape else output.dtype.type(1)
+        return np.ones(shape, dtype)
     g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")

@@ -229,8 +229,8 @@ def by_hand_step(x: np.ndarray, labels: np.ndarray, w: np.ndarray, b: np.ndarray
     return run
 
 
-def ours_step(x: np.ndarray, labels: np.ndarray, w: np.ndarray, b: np.ndarray) -> Run:
-    """Return the same through the fused loss and generic backpropagation."""
+def ours_step(x: Any, labels: np.ndarray, w: np.ndarray, b: np.ndarray) -> Run:
+    """Return the same through the fused loss and generic backpropagation, x array or tensor."""
     weight, bias = ag.Tensor(w, requires_grad=True), ag.Tensor(b, requires_grad=True)
 
     def run() -> Any:
