@@ -65,7 +65,7 @@ class Plan:
     primitive: Primitive
     argnums: tuple[int, ...]  # of the tracked arguments, in order
     keep: Pick  # (*arguments, ans, residual, *parents) -> what is saved
-    rules: tuple[tuple[int, Rule, Pick | None], ...]  # numbered; what each reads, None: everything
+    rules: tuple[tuple[Rule, Pick | None], ...]  # and what each reads of it; None for everything
     sources: tuple[Any, ...]  # of each saved item: an argument's place, "ans", "residual" or None
     arguments: tuple[tuple[int, int], ...]  # place among the saved, and as argument
     reads: int  # bit i: a rule reads argument i, so it must not change
@@ -213,8 +213,8 @@ class Primitive:
             argnums,
             _picker(pool),
             tuple(
-                (k, rule, None if slots == list(range(len(pool))) else _picker(slots))
-                for k, (rule, slots) in enumerate(rules)
+                (rule, None if slots == list(range(len(pool))) else _picker(slots))
+                for rule, slots in rules
             ),
             tuple(sources),
             arguments,
@@ -775,7 +775,7 @@ def _walk(
             selected = True
         saved = node.saved if see is None else _shown(node, plan, see)
         parents = node.parents
-        for k, rule, pick in plan.rules:
+        for k, (rule, pick) in enumerate(plan.rules):
             parent = parents[k]
             if wanted is not None and parent not in wanted:
                 continue
@@ -850,7 +850,7 @@ def _masked(
         if mark is None or plan is None or node in ends:
             continue
         saved = node.saved if plan.selects else random(tuple(node.saved))
-        for (k, rule, pick), parent in zip(plan.rules, node.parents):
+        for k, ((rule, pick), parent) in enumerate(zip(plan.rules, node.parents)):
             if wanted is not None and parent not in wanted:
                 continue
             if plan.elementwise and not plan.selects:

@@ -136,8 +136,13 @@ def degenerate(sample: Sample) -> Iterator[Sample]:
         ("one element", lambda a: a[(slice(1),) * a.ndim]),
         ("0-d", lambda a: a.reshape(-1)[0].reshape(()) if a.size else a),
     ]
+    seen = [[a.shape for a in sample.arrays]]
     for _, cut in cuts:
         smaller = with_arrays(sample, [cut(a).copy() for a in sample.arrays])
+        shapes = [a.shape for a in smaller.arrays]
+        if shapes in seen:  # such cuts of a vector are the same
+            continue
+        seen.append(shapes)
         try:
             with np.errstate(all="ignore"):
                 value = applied(smaller, smaller.arrays)
@@ -499,9 +504,9 @@ def rule_dtypes(result: Any) -> Iterator[tuple[str, Any]]:
             continue
         g: Any = np.ones(node.shape, np.float32)
         if node.plan.primitive is TABLE[_result]:
-            g = node.plan.rules[0][1](g, *node.saved)
+            g = node.plan.rules[0][0](g, *node.saved)
             node = node.parents[0]
-        for _, rule, pick in node.plan.rules:
+        for rule, pick in node.plan.rules:
             d = rule(g, *(node.saved if pick is None else pick(node.saved)))
             if not isinstance(d, Outputs):
                 yield node.plan.primitive.name, d.dtype

@@ -258,7 +258,7 @@ KEEPS = {
     np.reciprocal: "ans", np.log: "x", np.log1p: "x", np.sin: "x", np.cos: "x", np.square: "x",
     np.absolute: "x", np.sign: "", np.floor: "", np.arctan2: "x y", np.maximum: "x y",
     np.where: "condition", np.sum: "axis keepdims", np.mean: "axis keepdims",
-    np.max: "a ans axis keepdims", np.prod: "a axis keepdims", np.cumsum: "axis",
+    np.max: "a ans axis keepdims", np.cumsum: "axis",
     np.reshape: "order", np.transpose: "axes", np.swapaxes: "axis1 axis2", np.squeeze: "",
     np.expand_dims: "", np.broadcast_to: "", operator.getitem: "b",
     np.linalg.inv: "ans",
