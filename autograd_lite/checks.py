@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd_lite.tensor import bare
-from autograd_lite.transforms import Function, Tree, flatten, grad, vjp
+from autograd_lite.transforms import Function, Tree, flatten, grad_named, is_float, positions, vjp
 
 _LEVELS = 26  # of halved steps, at most
 _EVERY = 500  # cells: so many are checked one by one, of more a sample
@@ -29,21 +29,20 @@ _DIRECTIONS = 4
 # ---------------------------------------------------------------------------- functions of arrays
 
 
-def _is_float(value: Any) -> bool:
-    return isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f"
+def _mapped(function: Callable[[Any], Any], tree: Tree) -> Tree:
+    """Return a tree with a function applied to its leaves."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([function(leaf) for leaf in leaves])
 
 
 def _arrays(args: Sequence[Tree]) -> list[Tree]:
     """Return arguments with their tensors and floats as arrays."""
-    leaves, rebuild = flatten(list(args))
-    leaves = [bare(v) for v in leaves]
-    return rebuild([np.asarray(v) if _is_float(v) else v for v in leaves])  # type: ignore[no-any-return]
+    return _mapped(lambda v: np.asarray(bare(v)) if is_float(v) else bare(v), list(args))  # type: ignore[no-any-return]
 
 
 def _cast(tree: Tree, dtype: Any) -> Tree:
     """Return a copy of a tree with its floating-point arrays in another precision."""
-    leaves, rebuild = flatten(tree)
-    return rebuild([v.astype(dtype) if _is_float(v) else v for v in leaves])
+    return _mapped(lambda v: v.astype(dtype) if is_float(v) else v, tree)
 
 
 def _precise(f: Callable[[Any], Any]) -> Any:
@@ -61,8 +60,7 @@ def _outputs(
     """Return what a function of arrays returns, called twice to see that it is the same again."""
 
     def once() -> list[Any]:
-        leaves, rebuild = flatten(list(args))
-        own = rebuild([v.copy() if isinstance(v, np.ndarray) else v for v in leaves])
+        own = _mapped(lambda v: v.copy() if isinstance(v, np.ndarray) else v, list(args))
         return [np.asarray(bare(v)) for v in flatten(f(*own))[0]]
 
     try:
@@ -119,7 +117,7 @@ class _Numeric:
         args, self.here = _precise(lambda dtype: (own := _cast(args, dtype), f(*own)))
         self.f, self.args = f, args
         self.leaves, self.rebuild = flatten(args)
-        self.places = [i for i in range(len(self.leaves))[leaves] if _is_float(self.leaves[i])]
+        self.places = [i for i in range(len(self.leaves))[leaves] if is_float(self.leaves[i])]
         self.eps = np.finfo(np.asarray(self.here).dtype).eps
         self.x = np.concatenate([self.leaves[i].ravel() for i in self.places])
         self.ends = np.cumsum([self.leaves[i].size for i in self.places])
@@ -153,13 +151,12 @@ class _Numeric:
             h = self.eps**0.125 / 2**level
             with np.errstate(all="ignore"):
                 up, down = self(self.x + h * v), self(self.x - h * v)
+                rounding = self.eps * max(abs(up), abs(down)) / h
                 new = [(up - down) / (2 * h)]
                 for k, old in enumerate(row):
+                    if abs(new[k] - old) + rounding < error:
+                        value, error = new[k], abs(new[k] - old) + rounding
                     new.append(new[k] + (new[k] - old) / (4 ** (k + 1) - 1))
-                rounding = self.eps * max(abs(up), abs(down)) / h
-                for entry, old in zip(new, row):
-                    if abs(entry - old) + rounding < error:
-                        value, error = entry, abs(entry - old) + rounding
                 bends.append(abs(up - self.here + (down - self.here)) / h)
             row = new
             if level >= 2 and error <= max(rtol * max(size, abs(value)), 2 * rounding):
@@ -227,10 +224,10 @@ def check_grads(
     derivatives along 4 random directions through all the cells; if one of those is wrong, a cell
     that is to blame is searched for.
 
-    The gradient must also have its argument's shape and dtype, come out the same twice, and leave
-    the arguments as they were. The function must come out the same twice, too. At a kink the mean
-    of the slopes on both sides passes; a cell in which the function jumps, or in which the numeric
-    derivative is too rough to judge by, fails.
+    The gradient must also come out the same twice, and leave the arguments as they were. The
+    function must come out the same twice, too. At a kink the mean of the slopes on both sides
+    passes; a cell in which the function jumps, or in which the numeric derivative is too rough to
+    judge by, fails.
 
     Parameters
     ----------
@@ -262,7 +259,7 @@ def check_grads(
     """
     arrays = _arrays(args)
     leaves = flatten(arrays)[0]
-    if not any(map(_is_float, leaves)):
+    if not any(map(is_float, leaves)):
         kinds = ", ".join(str(np.asarray(v).dtype) for v in leaves) or "none given"
         raise TypeError(
             f"ag.check_grads: no argument is floating-point ({kinds}), so there is no derivative "
@@ -289,7 +286,7 @@ def _check_order(
     ]
     g = rebuild([w.astype(getattr(v, "dtype", float)) for w, v in zip(weights, outputs)])
     gradients, again = ([bare(d) for d in flatten(list(pull(g)))[0]] for _ in range(2))
-    low = any(_is_float(v) and v.dtype.itemsize < 8 for v in leaves)
+    low = any(is_float(v) and v.dtype.itemsize < 8 for v in leaves)
     rtol = (1e-4 if low else 1e-9) if rtol is None else rtol
 
     def combined(*inner: Tree) -> Any:
@@ -298,56 +295,65 @@ def _check_order(
     numeric = _Numeric(combined, args)
     for which, (leaf, old, d, d2) in enumerate(zip(leaves, before, gradients, again)):
         where = f"order {order}, argument {_position(args, which)}"
-        if not np.array_equal(leaf, old, equal_nan=True):
+        if not np.array_equal(leaf, old, equal_nan=is_float(leaf)):
             raise AssertionError(f"{where}: computing the derivative changed the argument")
-        if d is None:
-            continue
-        if d.shape != leaf.shape or d.dtype != leaf.dtype:
-            raise AssertionError(
-                f"{where}: the gradient has shape {d.shape} and dtype {d.dtype}, "
-                f"the argument {leaf.shape} and {leaf.dtype}"
-            )
-        if not np.array_equal(d, d2, equal_nan=True):
+        if d is not None and not np.array_equal(d, d2, equal_nan=True):
             raise AssertionError(f"{where}: the gradient differs when computed again")
     gradient = np.concatenate([gradients[i].ravel() for i in numeric.places])
-    count = len(gradient)
     largest = np.max(np.abs(gradient), initial=0, where=np.isfinite(gradient))
 
     def derived(*inner: Tree) -> list[Any]:
-        dtypes = [v.dtype for v in flatten(list(inner))[0] if _is_float(v)]
+        dtypes = [v.dtype for v in flatten(list(inner))[0] if is_float(v)]
         pulled = vjp(f, *inner)[1](_cast(g, np.result_type(*dtypes)))
         return [d for d in flatten(list(pulled))[0] if d is not None]
 
-    def complaint(computed: Any, slope: _Slope, size: Any) -> str:
-        text = _complaint(computed, slope, rtol, size)
+    def complaint(computed: Any, slope: _Slope, length: Any = 1) -> str:
+        text = _complaint(computed, slope, rtol, length * largest)
         if text and _is_nothing(slope):
             exact = np.concatenate([bare(d).ravel() for d in derived(*numeric.args)])
             if computed == 0 or _vanishes(exact, gradient, numeric.eps):
                 return ""
         return text
 
-    def check_cell(i: int) -> None:
-        slope = numeric.in_cell(i, 0.01 * rtol, largest)
-        text = complaint(gradient[i], slope, largest)
-        if text:
+    agreed = np.ones(len(gradient))
+    slopes, off = _referee(numeric, gradient, agreed, complaint, 0.01 * rtol, largest, rng)
+    for i, slope in slopes.items():
+        if text := complaint(gradient[i], slope):
             which, index = numeric.cell(i)
-            kink = slope.bend <= 2 and numeric.sides(i)[2]
+            kink = bool(slope.bend <= 2) and numeric.sides(i)[2]
             raise AssertionError(
                 f"order {order}, argument {_position(args, which)}, cell {list(index)}: {text}"
-                + ("; the function has a kink there" if kink else "")
+                + "; the function has a kink there" * kink
             )
-
-    for i in range(count) if count <= _EVERY else rng.choice(count, _SAMPLE, replace=False):
-        check_cell(int(i))
-    for _ in range(_DIRECTIONS if count > _EVERY else 0):
-        v = numeric.direction(rng)
-        size = largest * np.sqrt(v @ v)
-        text = complaint(gradient @ v, numeric.along(v, 0.01 * rtol, size), size)
-        if text:
-            check_cell(numeric.culprit(gradient, v))
-            raise AssertionError(f"order {order}, a random direction through all cells: {text}")
+    if off:
+        raise AssertionError(f"order {order}: the derivative in a random direction is wrong")
     if order < highest:
         _check_order(derived, args, order + 1, highest, rtol, rng)
+
+
+def _referee(
+    numeric: _Numeric,
+    gradient: Any,
+    agreed: Any,
+    complaint: Callable[..., str],
+    rtol: float,
+    size: Any,
+    rng: np.random.Generator,
+) -> tuple[dict[int, _Slope], set[int]]:
+    """Return numeric derivatives in all cells, or a sample, and cells in which a gradient is off.
+
+    The sample begins with cells that are not ``agreed`` on; the others are found by directions.
+    """
+    cells, off = np.arange(len(gradient)), set()
+    if len(cells) > _EVERY:
+        rng.shuffle(cells)
+        cells = cells[np.argsort(agreed[cells], kind="stable")][:_SAMPLE]
+        for _ in range(_DIRECTIONS):
+            v = numeric.direction(rng)
+            length = np.sqrt(v @ v)
+            if complaint(gradient @ v, numeric.along(v, rtol, length * size), length):
+                off.add(numeric.culprit(gradient, v))
+    return {i: numeric.in_cell(i, rtol, size) for i in (*cells.tolist(), *off)}, off
 
 
 def _complaint(computed: Any, slope: _Slope, rtol: float, size: Any) -> str:
@@ -358,20 +364,16 @@ def _complaint(computed: Any, slope: _Slope, rtol: float, size: Any) -> str:
     resolved = error <= allowed or value == computed
     if resolved and difference <= allowed + error and slope.bend <= 2:
         return ""
-    text = f"backpropagation gives {computed + 0.0:.12g}, "
+    found = f"numerically it is {float(value):.12g}, a difference of {float(difference):.3g}"
     if slope.bend > 2:
-        return (
-            text
-            + "but the function jumps there, or computes in a low precision; check it elsewhere"
+        found = "but the function jumps there, or computes in a low precision; check it elsewhere"
+    elif not resolved:
+        found = (
+            f"numerically it is {float(value):.12g}, give or take {float(error):.2g}, which is too "
+            f"rough to check it to {rtol:g}; the function is not smooth there, or computes in a "
+            f"low precision: check it elsewhere, or with a larger rtol"
         )
-    text += f"numerically it is {float(value):.12g}, "
-    if not resolved:
-        return (
-            text + f"give or take {float(error):.2g}, which is too rough to check it to {rtol:g}; "
-            f"the function is not smooth there, or computes in a low precision: check it elsewhere,"
-            f" or with a larger rtol"
-        )
-    return text + f"a difference of {float(difference):.3g}"
+    return f"backpropagation gives {computed + 0.0:.12g}, {found}"
 
 
 def _is_nothing(slope: _Slope) -> bool:
@@ -488,20 +490,16 @@ class ClosedFormReport:
         lines += map(str, sorted(shown, key=attrgetter("index")))
         if len(shown) < len(self.cells):
             lines.append(f"{'...':>10} and {len(self.cells) - len(shown)} cells more")
+        conclusion = f"agrees with backpropagation within {self.max_ulp:.3g} ulp ({self.dtype})"
         if self.wrong:
-            lines.append(
-                f"The closed form is wrong in {len(self.wrong)} of {len(self.cells)} cells."
+            conclusion = f"is wrong in {len(self.wrong)} of {len(self.cells)} cells"
+        elif self._count("rounding"):
+            conclusion = (
+                f"is right as mathematics; up to {self.max_ulp:.3g} ulp ({self.dtype}) are lost to "
+                f"rounding"
             )
-        elif self.ok and self._count("rounding"):
-            lines.append(
-                f"The closed form is right as mathematics; up to {self.max_ulp:.3g} ulp "
-                f"({self.dtype}) are lost to rounding."
-            )
-        elif self.ok:
-            lines.append(
-                f"The closed form agrees with backpropagation within {self.max_ulp:.3g} ulp "
-                f"({self.dtype})."
-            )
+        if self.wrong or self.ok:
+            lines.append(f"The closed form {conclusion}.")
         taken = sum(cell.numeric is not None for cell in self.cells)
         if taken < len(self.cells):
             lines.append(
@@ -573,28 +571,20 @@ def check_closed_form(
     """
     caller = "ag.check_closed_form"
     arrays = _arrays(args)
-    if not -len(arrays) <= argnum < len(arrays):
-        raise IndexError(f"{caller}: argnum {argnum} is out of range for {len(arrays)} arguments")
-    argnum %= len(arrays)
-    if not _is_float(arrays[argnum]):
+    (argnum,) = positions(caller, [argnum], len(arrays))
+    if not is_float(arrays[argnum]):
         kind = getattr(arrays[argnum], "dtype", type(arrays[argnum]).__name__)
         raise TypeError(
             f"{caller}: argument {argnum} is {kind}, and must be an array of floating-point "
             f"numbers, such as np.array(..., dtype=float)"
         )
-    values = _outputs(caller, "the function", f, arrays)
-    if len(values) != 1 or values[0].size != 1:
-        shapes = ", ".join(str(v.shape) for v in values)
-        raise ValueError(
-            f"{caller}: the function must return a single number, not shape {shapes}; reduce it "
-            f"with np.sum, or pick an element"
-        )
+    _outputs(caller, "the function", f, arrays)
+    gradient = np.asarray(bare(grad_named(caller, f, argnum)(*arrays)))
 
     def claim(*inner: Tree) -> Any:
         return np.asarray(bare(closed_form(*inner)))
 
     (claimed,) = _outputs(caller, "the closed form", claim, arrays, kinds="fiub")
-    gradient = np.asarray(bare(grad(f, argnum)(*arrays)))
     eps = float(np.finfo(gradient.dtype).eps)
     largest = float(np.max(np.abs(gradient), initial=0))
 
@@ -616,7 +606,7 @@ def check_closed_form(
         """Return claim and gradient at the argument times a number, in some precision."""
         inner = _cast(arrays, dtype)
         inner[argnum] = inner[argnum] * scale
-        b = np.asarray(bare(grad(f, argnum)(*inner)))
+        b = np.asarray(bare(grad_named(caller, f, argnum)(*inner)))
         return claim(*inner).ravel(), b.ravel()
 
     points = [_precise(partial(both, 1))]
@@ -629,11 +619,20 @@ def check_closed_form(
     high = max(float(np.finfo(v.dtype).eps) for v in points[0] if v.dtype.kind == "f")
     terms = max(np.max(np.abs(d), initial=0) for _, d in points)
     reasons = _reasons(points, np.abs(claimed - gradient).ravel(), eps, high)
-    slopes, off = _referee(numeric, precise, ulps <= 16, largest)
+    slopes, off = _referee(
+        numeric,
+        precise,
+        ulps <= 16,
+        lambda computed, slope, length: _complaint(computed, slope, 1e-8, length * largest),
+        1e-12,
+        1e-3 * largest,
+        np.random.default_rng(0),
+    )
     cells = []
     for i, index in enumerate(np.ndindex(gradient.shape)):
         a, b = float(claimed[index]), float(gradient[index])
-        n, sides, kink, apart = np.nan, (np.nan, np.nan), False, False
+        n, sides = None, (np.nan, np.nan)
+        verdict = "ok" if ulps[i] <= 16 else str(reasons[i])
         if i in slopes:
             n, error, bend = map(float, slopes[i])
             close = abs(b - n) <= 1e-6 * max(largest, abs(n)) + error + 1e3 * eps * terms
@@ -643,39 +642,17 @@ def check_closed_form(
             apart = i in off or bend > 2 or not close
             before, after, kink = numeric.sides(i) if bend > 0.5 or apart else (n, n, False)
             sides = (before, after) if kink else (n, n)
-        left, right = sorted(sides)
-        if kink and left - 1e-4 * abs(left) <= a <= right + 1e-4 * abs(right):
-            verdict = "kink"
-        elif apart and not kink and (ulps[i] <= 16 or same(a, b) or abs(a - n) <= 1e-6 * abs(n)):
-            verdict = "unsure"
-        else:
-            verdict = "ok" if ulps[i] <= 16 else str(reasons[i])
-        numerically = n if i in slopes else None
-        cells.append(Cell(index, a, b, numerically, float(ulps[i]), verdict, sides))
+            left, right = sorted(sides)
+            if kink and left - 1e-4 * abs(left) <= a <= right + 1e-4 * abs(right):
+                verdict = "kink"
+            elif (
+                apart and not kink and (ulps[i] <= 16 or same(a, b) or abs(a - n) <= 1e-6 * abs(n))
+            ):
+                verdict = "unsure"
+        cells.append(Cell(index, a, b, n, float(ulps[i]), verdict, sides))
     wrong = any(cell.verdict == "wrong" for cell in cells)
     cause = _likely_cause(claimed, gradient, same) if wrong else None
     return ClosedFormReport(tuple(cells), gradient.dtype, cause)
-
-
-def _referee(
-    numeric: _Numeric, gradient: Any, agreed: Any, largest: float
-) -> tuple[dict[int, _Slope], set[int]]:
-    """Return numeric derivatives in all cells, or a sample, and cells in which a gradient is off.
-
-    The sample begins with cells that are not ``agreed`` on; the others are found by directions.
-    """
-    cells, off = np.arange(len(gradient)), set()
-    if len(cells) > _EVERY:
-        rng = np.random.default_rng(0)
-        rng.shuffle(cells)
-        cells = cells[np.argsort(agreed[cells], kind="stable")][:_SAMPLE]
-        for _ in range(_DIRECTIONS):
-            v = numeric.direction(rng)
-            size = largest * np.sqrt(v @ v)
-            if _complaint(gradient @ v, numeric.along(v, 1e-9, size), 1e-8, size):
-                off.add(numeric.culprit(gradient, v))
-    slopes = {i: numeric.in_cell(i, 1e-12, 1e-3 * largest) for i in (*cells.tolist(), *off)}
-    return slopes, off
 
 
 def _reasons(points: Sequence[tuple[Any, Any]], low: Any, eps: float, high: float) -> Any:
@@ -742,6 +719,8 @@ def _softmax_mistake(claimed: Any, gradient: Any, same: Callable[[Any, Any], boo
     y = np.where(gradient < 0, 1.0, 0.0)
     for count in dict.fromkeys((1, len(rows))):  # of a sum, of a mean
         p = count * gradient + y
+        if (p < 0).any():
+            continue
         with np.errstate(all="ignore"):
             forms = {
                 "p in place of p - y: the target is not subtracted": p,
@@ -749,14 +728,13 @@ def _softmax_mistake(claimed: Any, gradient: Any, same: Callable[[Any, Any], boo
                 "y in place of p - y": y,
                 "-y in place of p - y": -y,
                 "-y / p: the derivative in the probabilities, the softmax's own left out": -y / p,
-                "a sigmoid's p (1 - p) times p - y: the logarithm has cancelled it": (p - y)
-                * p
-                * (1 - p),
-            }
+                "a sigmoid's p (1 - p) times p - y: the logarithm has cancelled it":
+                    p * (1 - p) * (p - y),
+            }  # fmt: skip
         for text, form in forms.items():
-            if (p >= 0).all() and same(claimed, form / count):
+            if same(claimed, form / count):
                 return text
-            if (p >= 0).all() and count > 1 and same(claimed, form):
+            if same(claimed, form):
                 return f"{text}, and the 1/{count} of a mean over {count} is missing"
     return None
 

@@ -75,7 +75,7 @@ class _Trace:
         kwargs: dict[str, Any],
         born: int | None = None,
     ) -> None:
-        argnums = _positions(caller, argnums, len(args))
+        argnums = positions(caller, argnums, len(args))
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
@@ -176,7 +176,7 @@ def _argnums(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...],
         ) from None
 
 
-def _positions(caller: str, argnums: Sequence[int], count: int) -> list[int]:
+def positions(caller: str, argnums: Sequence[int], count: int) -> list[int]:
     """Return the same positions counted from the front."""
     for argnum in argnums:
         if not -count <= argnum < count:
@@ -328,10 +328,11 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     >>> ag.grad(lambda p, x: np.sum(p["w"] * x + p["b"]))({"w": 2.0, "b": 1.0}, np.arange(3))
     {'w': 3.0, 'b': 3.0}
     """
-    return _grad("ag.grad", f, argnum)
+    return grad_named("ag.grad", f, argnum)
 
 
-def _grad(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
+def grad_named(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
+    """Return what :func:`grad` does; messages name the caller."""
     value_and_gradient = _value_and_grad(caller, f, argnum)
     return lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1]
 
@@ -358,7 +359,7 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     def total(*args: Tree, **kwargs: Any) -> Any:
         return np.sum(f(*args, **kwargs))
 
-    return _grad("ag.elementwise_grad", total, argnum)
+    return grad_named("ag.elementwise_grad", total, argnum)
 
 
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:

@@ -52,6 +52,7 @@ def test_right_functions_of_every_kind_pass() -> None:
     ag.check_grads(lambda x: np.where(x > 0, x**2, np.sin(x)), X)
     ag.check_grads(np.linalg.det, X + 2 * np.eye(2))
     ag.check_grads(lambda x, k: x[k], X, np.array([0, 1, 1]))
+    ag.check_grads(lambda x, p: p["f"](x, **{p["name"]: None}), X, {"f": np.sum, "name": "axis"})
     ag.check_grads(np.sin, 0.3)
     ag.check_grads(np.sum, np.zeros((0, 2)))
     ag.check_grads(lambda x: [np.sum(x), (x, x * x)], X)
