@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -51,6 +53,8 @@ def _penalty(theta: Any, decay: Any) -> Any:
 class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What follows from the logits."""
 
+    _optimizer: Adam | None = None  # of partial_fit
+
     def _logits(self, X: Any) -> Any:
         raise NotImplementedError
 
@@ -92,6 +96,7 @@ class _Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
 
 
+@dataclass(eq=False, repr=False)
 class SoftmaxClassifier(_Classifier):
     """Softmax regression (multinomial logistic regression) with an L2 penalty.
 
@@ -137,32 +142,17 @@ class SoftmaxClassifier(_Classifier):
     array(['a', 'b'], dtype='<U1')
     """
 
-    _optimizer: Adam | None = None
-
-    def __init__(
-        self,
-        C: float = 1.0,
-        *,
-        fit_intercept: bool = True,
-        class_weight: Any = None,
-        solver: Literal["lbfgs", "adam"] = "lbfgs",
-        max_iter: int = 100,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        batch_size: int = 200,
-        learning_rate: float = 0.01,
-        random_state: Any = None,
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.class_weight = class_weight
-        self.solver = solver
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.random_state = random_state
+    C: float = 1.0
+    _: KW_ONLY
+    fit_intercept: bool = True
+    class_weight: Any = None
+    solver: Literal["lbfgs", "adam"] = "lbfgs"
+    max_iter: int = 100
+    tol: float = 1e-4
+    warm_start: bool = False
+    batch_size: int = 200
+    learning_rate: float = 0.01
+    random_state: Any = None
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit to samples (samples, features) and their labels; return self."""
@@ -233,26 +223,11 @@ class SoftmaxClassifier(_Classifier):
     def _start(self, shape: tuple[int, int], dtype: Any) -> None:
         self.coef_ = np.zeros(shape, dtype)
         self.intercept_ = np.zeros(shape[0], dtype)
-        self._optimizer = None
-
-    def _theta(self) -> Tensor:
-        """Return the coefficients (features, classes), and below them the intercept, to fit."""
-        rows = [self.coef_.T, self.intercept_[None]] if self.fit_intercept else [self.coef_.T]
-        return Tensor(np.concatenate(rows), True)
 
     def _take(self, theta: Tensor) -> None:
-        values = bare(theta)
-        features = self.n_features_in_
+        values, features = bare(theta), self.n_features_in_
         self.coef_ = np.ascontiguousarray(values[:features].T)
-        if self.fit_intercept:
-            self.intercept_ = values[features].copy()
-        else:  # one of an earlier fit would still be added to the logits
-            self.intercept_ = np.zeros(values.shape[1], values.dtype)
-
-    def _design(self, X: Any) -> Any:
-        """Return a copy of the samples, with a column of ones for the intercept."""
-        columns = [X, np.ones((len(X), 1), X.dtype)] if self.fit_intercept else [X]
-        return np.concatenate(columns, axis=1)
+        self.intercept_ = values[features:].sum(axis=0)  # 0 where there is none
 
     def _weights(self, X: Any, labels: Any, sample_weight: Any) -> Any:
         """Return the samples' weights; None where all are 1."""
@@ -268,34 +243,37 @@ class SoftmaxClassifier(_Classifier):
             factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[labels]
         return (weights * factors).astype(X.dtype, copy=False)
 
-    def _decay(self, theta: Any, total: float) -> Any:
-        """Return the factors of the squared coefficients, for an objective over ``C * total``."""
-        decay = np.full((theta.shape[0], 1), 0.5 / (self.C * total), theta.dtype)
-        decay[self.n_features_in_ :] = 0
-        decay.setflags(write=False)
-        return decay
+    def _problem(
+        self, X: Any, labels: Any, weights: Any, total: float
+    ) -> tuple[Tensor, Callable[..., Any]]:
+        """Return the coefficients (features, classes) to fit, with the intercept below, and a loss.
 
-    def _objective(self, design: Any, labels: Any, weights: Any, theta: Any, decay: Any) -> Any:
-        """Return the mean of the losses times the weights, plus the penalty.
-
-        It is not divided by the weights' sum: they would cancel between batches.
+        It is, over ``C * total``, the objective of the samples at some places: the mean of the
+        losses times the weights, plus the penalty. It is not divided by the weights' sum, for they
+        would cancel between batches.
         """
-        logits = design @ theta
-        if weights is None:
-            loss = cross_entropy(logits, labels)
-        else:
-            losses = cross_entropy(logits, labels, reduction="none")
-            loss = np.mean(losses * weights)
-        return loss + _penalty(theta, decay)
+        k = int(self.fit_intercept)
+        design = np.concatenate([X, np.ones((len(X), k), X.dtype)], axis=1)
+        theta = Tensor(np.concatenate([self.coef_.T, self.intercept_[None][:k]]), True)
+        decay = np.full((len(theta), 1), 0.5 / (self.C * total), theta.dtype)
+        decay[self.n_features_in_ :] = 0
+        for array in (design, decay):
+            array.setflags(write=False)  # so that their content need not be checked for changes
+
+        def loss(place: Any = slice(None)) -> Any:
+            logits = design[place] @ theta
+            if weights is None:
+                return cross_entropy(logits, labels[place]) + _penalty(theta, decay)
+            losses = cross_entropy(logits, labels[place], reduction="none")
+            return np.mean(losses * weights[place]) + _penalty(theta, decay)
+
+        return theta, loss
 
     def _fit_lbfgs(self, X: Any, labels: Any, weights: Any, total: float) -> None:
-        design = self._design(X)
-        design.setflags(write=False)  # so that its content need not be checked for changes
-        theta = self._theta()
-        decay = self._decay(theta, total)
+        theta, loss = self._problem(X, labels, weights, total)
 
         def closure() -> Any:
-            value = self._objective(design, labels, weights, theta, decay)
+            value = loss()
             value.backward()
             return value
 
@@ -320,19 +298,16 @@ class SoftmaxClassifier(_Classifier):
 
     def _pass(self, X: Any, labels: Any, weights: Any, total: float) -> None:
         """Make one pass of Adam steps over mini-batches."""
-        theta = self._theta()
+        theta, loss = self._problem(X, labels, weights, total)
         optimizer, last = Adam([theta], lr=self.learning_rate), self._optimizer
         if last is not None and last.groups[0]["params"][0].shape == theta.shape:
             optimizer.state = last.state  # coefficients and settings may have changed since
         else:
             self._rng = self._generator()
         self._optimizer = optimizer
-        design = self._design(X)
-        decay = self._decay(theta, total)
         for place in Batches(np.arange(len(X)), batch_size=self.batch_size, rng=self._rng):
-            part = None if weights is None else weights[place]
             optimizer.zero_grad()
-            self._objective(design[place], labels[place], part, theta, decay).backward()
+            loss(place).backward()
             optimizer.step()
         self._take(theta)
 
@@ -340,6 +315,7 @@ class SoftmaxClassifier(_Classifier):
         return X @ self.coef_.T + self.intercept_
 
 
+@dataclass(eq=False, repr=False)
 class MLPClassifier(_Classifier):
     """A multilayer perceptron trained with Adam, with the settings of scikit-learn's.
 
@@ -378,28 +354,16 @@ class MLPClassifier(_Classifier):
     array(['even', 'odd', 'odd', 'even'], dtype='<U4')
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
-        *,
-        alpha: float = 1e-4,
-        batch_size: Any = "auto",
-        learning_rate_init: float = 1e-3,
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        n_iter_no_change: int = 10,
-        random_state: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.random_state = random_state
+    hidden_layer_sizes: Any = (100,)
+    activation: str = "relu"
+    _: KW_ONLY
+    alpha: float = 1e-4
+    batch_size: Any = "auto"
+    learning_rate_init: float = 1e-3
+    max_iter: int = 200
+    tol: float = 1e-4
+    n_iter_no_change: int = 10
+    random_state: Any = None
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Fit to samples (samples, features) and their labels; return self."""
@@ -414,15 +378,9 @@ class MLPClassifier(_Classifier):
         samples = samples.view()
         samples.setflags(write=False)  # nor are the batches: they need not be checked for changes
         data = Batches(samples, labels, batch_size=size, rng=rng)
-        named = list(model.named_parameters())
-        groups = [
-            {
-                "params": [p for n, p in named if n.endswith("weight")],
-                "weight_decay": self.alpha / size,
-            },
-            {"params": [p for n, p in named if n.endswith("bias")]},
-        ]
-        optimizer = Adam(groups, lr=self.learning_rate_init)
+        parameters = list(model.parameters())  # weight, bias, weight, bias, ...
+        decayed = {"params": parameters[::2], "weight_decay": self.alpha / size}
+        optimizer = Adam([decayed, {"params": parameters[1::2]}], lr=self.learning_rate_init)
         best, since = math.inf, 0
 
         def settled(model: nn.Module, history: Any) -> bool:
@@ -432,15 +390,8 @@ class MLPClassifier(_Classifier):
             best = min(best, loss)
             return since >= self.n_iter_no_change
 
-        history = fit(
-            model,
-            cross_entropy,
-            data,
-            optimizer,
-            epochs=self.max_iter,
-            callbacks=[settled],
-            progress=False,
-        )
+        how: dict[str, Any] = {"epochs": self.max_iter, "callbacks": [settled], "progress": False}
+        history = fit(model, cross_entropy, data, optimizer, **how)
         self.model_ = model.eval()
         self.loss_curve_ = history["loss"]
         self.n_iter_ = len(self.loss_curve_)
