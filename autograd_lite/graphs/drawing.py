@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,41 +18,23 @@ from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
 if TYPE_CHECKING:
     from autograd_lite.graphs.graph import Graph
 
-# Kind: (shape, style, fill, line). Blue, green, orange and purple after Okabe and Ito, which people
+# Each colour in light and in dark. Blue, green, orange and purple after Okabe and Ito, which people
 # who confuse red and green tell apart too; the shapes and the words say the same once more.
-KINDS = {
-    "leaf": ("box", "filled", "#e1effa", "#0072b2"),
-    "constant": ("box", "filled,dashed", "#f1f1f1", "#7d7d7d"),
-    "operation": ("box", "filled,rounded", "#fffaf0", "#8c6d1f"),
-    "fused": ("box", "filled,rounded,bold", "#fde8d7", "#c44e00"),
-    "result": ("box", "filled,rounded,bold", "#dff3ea", "#00805c"),
-    "folded": ("box3d", "filled", "#ece7f6", "#6a51a3"),
-    "born": ("octagon", "filled,bold", "#fbdcea", "#b0005a"),
+INK, MUTED = ("#1b1b1b", "#eceef1"), ("#5c5f66", "#a9b0bb")
+GRADIENT, PAPER = ("#a33b00", "#ffb27d"), ("#ffffff", "#15171c")
+KINDS = {  # shape, style, fill, line
+    "leaf": ("box", "filled", ("#e1effa", "#12324a"), ("#0072b2", "#56b4e9")),
+    "constant": ("box", "filled,dashed", ("#f1f1f1", "#2a2d33"), ("#7d7d7d", "#9aa0a8")),
+    "operation": ("box", "filled,rounded", ("#fffaf0", "#2b2618"), ("#8c6d1f", "#d3ad4d")),
+    "fused": ("box", "filled,rounded,bold", ("#fde8d7", "#472411"), ("#c44e00", "#ff9654")),
+    "result": ("box", "filled,rounded,bold", ("#dff3ea", "#0f372b"), ("#00805c", "#2fc79b")),
+    "folded": ("box3d", "filled", ("#ece7f6", "#2d2545"), ("#6a51a3", "#b39ce6")),
+    "born": ("octagon", "filled,bold", ("#fbdcea", "#4a1230"), ("#b0005a", "#ff7ab8")),
 }
-INK, MUTED, GRADIENT, PAPER = "#1b1b1b", "#5c5f66", "#a33b00", "#ffffff"
-_DARK = {
-    INK: "#eceef1",
-    MUTED: "#a9b0bb",
-    GRADIENT: "#ffb27d",
-    PAPER: "#15171c",
-    "#e1effa": "#12324a",
-    "#0072b2": "#56b4e9",
-    "#f1f1f1": "#2a2d33",
-    "#7d7d7d": "#9aa0a8",
-    "#fffaf0": "#2b2618",
-    "#8c6d1f": "#d3ad4d",
-    "#fde8d7": "#472411",
-    "#c44e00": "#ff9654",
-    "#dff3ea": "#0f372b",
-    "#00805c": "#2fc79b",
-    "#ece7f6": "#2d2545",
-    "#6a51a3": "#b39ce6",
-    "#fbdcea": "#4a1230",
-    "#b0005a": "#ff7ab8",
-}
+COLOURS = [INK, MUTED, GRADIENT, PAPER, *(colour for kind in KINDS.values() for colour in kind[2:])]
 DARK_RULES = "".join(
     f'svg.graph [{what}="{light}"]{{{what}:{dark}}}'
-    for light, dark in _DARK.items()
+    for light, dark in COLOURS
     for what in ("fill", "stroke")
 )
 # For labels that are lines of text; those that are tables say themselves what is bold.
@@ -103,148 +85,104 @@ def to_dot(graph: Graph, tables: bool = True) -> str:
     tables : bool
         Whether labels may be tables, which some builds of Graphviz cannot draw.
     """
-    picture = graphviz.Digraph(
-        "graph",
-        graph_attr={
-            "rankdir": graph.direction,
-            "bgcolor": PAPER,
-            "fontname": FONT,
-            "fontcolor": MUTED,
-            "fontsize": "11",
-            "nodesep": "0.22",
-            "ranksep": "0.34",
-            "pad": "0.2",
-            # Without these, one long edge can keep network simplex busy for minutes.
-            "nslimit": "2",
-            "nslimit1": "2",
-            "mclimit": "0.5",
-        },
-        node_attr={
-            "fontname": FONT,
-            "fontsize": "11",
-            "fontcolor": INK,
-            "margin": "0.09,0.05" if tables else "0.3,0.1",
-        },
-        edge_attr={
-            "fontname": FONT,
-            "fontsize": "9",
-            "fontcolor": MUTED,
-            "color": MUTED,
-            "arrowsize": "0.6",
-        },
-    )
-    if graph.note:
-        picture.attr(label=graphviz.escape(graph.note), labelloc="b")
-    label = _table if tables else _lines
-    _draw_boxes(picture, picture, graph, graph.boxes, 0, label)
-    owner = {node.id: box for box in graph.boxes for node in box.members}
-    drawn: set[Any] = set()
-    for edge in graph.edges:
-        source, target = owner.get(edge.source), owner[edge.target]
-        if source is None or source is target:
-            continue
-        between = (source.key, target.key, edge.shape)
-        if (source.folded or target.folded) and between in drawn:
-            continue
-        drawn.add(between)
-        _draw_arrow(picture, graph, edge, source.key, target.key, weight="6")
-    return str(picture.source)
+    return str(_Drawing(graph, tables).picture.source)
 
 
-def _draw_boxes(
-    picture: Any, frame: Any, graph: Graph, boxes: Iterable[Box], level: int, label: Label
-) -> None:
-    """Draw boxes, each in the frames of its modules' calls, of which ``level`` are open."""
-    for inner, group in groupby(boxes, lambda box: (*box.frames[level:], None)[0]):
-        if inner is None:
-            for box in group:
-                _draw_box(picture, frame, graph, box, label)
-            continue
-        with frame.subgraph(name=f"cluster_{inner.name}_{inner.call}") as opened:
-            opened.attr(
-                label=graphviz.escape(inner.name),
-                labeljust="l",
-                style="dashed,rounded",
-                color="#7d7d7d",
-                fontcolor=MUTED,
-                fontsize="10",
-                margin="10",
-            )
-            _draw_boxes(picture, opened, graph, group, level + 1, label)
+class _Drawing:
+    """Writes the boxes and arrows of a graph down, into frames around modules."""
 
+    def __init__(self, graph: Graph, tables: bool) -> None:
+        self.graph = graph
+        self.label = _table if tables else _lines
+        font = {"fontname": FONT, "fontsize": "11"}
+        self.picture = graphviz.Digraph(
+            "graph",
+            # Without the last three, one long edge can keep network simplex busy for minutes.
+            graph_attr={"rankdir": graph.direction, "bgcolor": PAPER[0], "fontcolor": MUTED[0]}
+            | {"nodesep": "0.22", "ranksep": "0.34", "pad": "0.2", **font}
+            | {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"},
+            node_attr=font | {"fontcolor": INK[0], "margin": "0.09,0.05" if tables else "0.3,0.1"},
+            edge_attr=font
+            | {"fontsize": "9", "fontcolor": MUTED[0], "color": MUTED[0], "arrowsize": "0.6"},
+        )
+        if graph.note:
+            self.picture.attr(label=graphviz.escape(graph.note), labelloc="b")
+        self.boxes(self.picture, graph.boxes, 0)
+        owner = {node.id: box for box in graph.boxes for node in box.members}
+        drawn: set[Any] = set()
+        for edge in graph.edges:
+            source, target = owner.get(edge.source), owner[edge.target]
+            if source is None or source is target:
+                continue
+            between = (source.key, target.key, edge.shape)
+            if between not in drawn or not (source.folded or target.folded):
+                self.arrow(edge, source.key, target.key, weight="6")
+            drawn.add(between)
 
-def _draw_box(picture: Any, frame: Any, graph: Graph, box: Box, label: Label) -> None:
-    beside: list[str] = []  # a module's parameters stand at both sides of what reads them
-    for edge in box.arguments:
-        node = graph.nodes[edge.source]
-        uses = graph.uses[node.id]
-        use = uses.index(edge) + 1
-        key = f"n{node.id}u{use}"
-        said = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
-        if node.kind == "constant" and len(edge.argument) > 1:
-            said = edge.argument
-        inside = bool(box.frames) and node.scope == box.frames[-1].name
-        rows = _variable_rows(node, said, node.scope if inside else "")
-        _draw(frame if inside else picture, key, node.kind, label(rows), _tooltip(node))
-        ends, turned = (key, box.key), {}
-        if inside:
-            beside.append(key)
-            if len(beside) % 2 == 0:
-                ends, turned = (box.key, key), {"dir": "back", "class": "turned"}
-        turned["style"] = "solid" if edge.tracked else "dashed"
-        _draw_arrow(picture, graph, edge, *ends, labelled=not inside, **turned)
-    if beside:
-        frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
-    if not box.folded:
+    def boxes(self, frame: Any, boxes: Iterable[Box], level: int) -> None:
+        """Draw boxes, each in the frames of the calls of modules, of which ``level`` are open."""
+        for inner, group in groupby(boxes, lambda box: (*box.frames[level:], None)[0]):
+            if inner is None:
+                for box in group:
+                    self.box(frame, box)
+                continue
+            with frame.subgraph(name=f"cluster_{inner.name}_{inner.call}") as opened:
+                said = graphviz.escape(f"{inner.name}: {inner.kind}")
+                look = {"style": "dashed,rounded", "color": KINDS["constant"][3][0]}
+                opened.attr(label=said, labeljust="l", fontsize="10", margin="10", **look)
+                self.boxes(opened, group, level + 1)
+
+    def box(self, frame: Any, box: Box) -> None:
+        """Draw a box, and beside it the leaves and constants among its arguments."""
+        beside: list[str] = []  # a module's parameters stand at both sides of what reads them
+        for edge in box.arguments:
+            node = self.graph.nodes[edge.source]
+            uses = self.graph.uses[node.id]
+            use = uses.index(edge) + 1
+            key = f"n{node.id}u{use}"
+            said = f"use {use} of {len(uses)}" if len(uses) > 1 and node.kind == "leaf" else ""
+            if node.kind == "constant" and len(edge.argument) > 1:
+                said = edge.argument
+            inside = bool(box.frames) and node.scope == box.frames[-1].name
+            rows = _variable_rows(node, said, node.scope if inside else "")
+            self.node(frame if inside else self.picture, key, node.kind, rows, _tooltip(node))
+            ends, turned = (key, box.key), {}
+            if inside:
+                beside.append(key)
+                if len(beside) % 2 == 0:
+                    ends, turned = (box.key, key), {"dir": "back", "class": "turned"}
+            style = "solid" if edge.tracked else "dashed"
+            self.arrow(edge, *ends, labelled=not inside, style=style, **turned)
+        if beside:
+            frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
+        if box.folded:
+            rows = _folded_rows(box, self.graph)
+            tooltip = ": ".join(row.text for row in rows[:2])
+            self.node(frame, box.key, "folded", rows, tooltip, margin="0.14,0.11")
+            return
         (node,) = box.members
         kind = "born" if node.born else "fused" if node.fused else node.kind
-        gradients = bool(graph.steps)
+        double = {"peripheries": "2"} if kind == "fused" else {}
+        gradients = bool(self.graph.steps)
         rows = _operation_rows(node, gradients) if node.is_operation else _variable_rows(node)
-        _draw(frame, box.key, kind, label(rows), _tooltip(node))
-        return
-    members = box.members
-    plural = "s" * (len(members) != 1)
-    kept = (
-        f"{len(members):,} operation{plural}, {size_text(sum(m.kept_bytes for m in members))} kept"
-    )
-    title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
-    rows = [Row("title", title)] + ([] if box.cut else [Row("muted", kept)])
-    _draw(frame, box.key, "folded", label(rows), f"{title}: {kept}")
+        self.node(frame, box.key, kind, rows, _tooltip(node), **double)
 
+    def node(
+        self, frame: Any, key: str, kind: str, rows: list[Row], tooltip: str, **attributes: str
+    ) -> None:
+        """Draw one box of the look of its kind."""
+        shape, style, (fill, _), (line, _) = KINDS[kind]
+        look = {"class": kind, "shape": shape, "style": style, "fillcolor": fill, "color": line}
+        attributes |= look | {"tooltip": _plain(tooltip)}
+        frame.node(key, self.label(rows), id=key, **attributes)
 
-def _draw_arrow(
-    picture: Any,
-    graph: Graph,
-    edge: Edge,
-    tail: str,
-    head: str,
-    labelled: bool = True,
-    **attributes: str,
-) -> None:
-    picture.edge(
-        tail,
-        head,
-        label=f" {shape_text(edge.shape)} " if labelled else "",
-        id=f"e{edge.id}",
-        tooltip=_plain(f"{graph.nodes[edge.source].label}, argument {edge.argument}"),
-        **attributes,
-    )
-
-
-def _draw(picture: Any, key: str, kind: str, label: str, tooltip: str) -> None:
-    shape, style, fill, line = KINDS[kind]
-    picture.node(
-        key,
-        label,
-        id=key,
-        **{"class": kind},
-        shape=shape,
-        style=style,
-        fillcolor=fill,
-        color=line,
-        tooltip=_plain(tooltip),
-        **({"peripheries": "2"} if kind == "fused" else {}),
-    )
+    def arrow(
+        self, edge: Edge, tail: str, head: str, labelled: bool = True, **attributes: str
+    ) -> None:
+        """Draw one arrow."""
+        label = f" {shape_text(edge.shape)} " if labelled else ""
+        tooltip = _plain(f"{self.graph.nodes[edge.source].label}, argument {edge.argument}")
+        self.picture.edge(tail, head, label, id=f"e{edge.id}", tooltip=tooltip, **attributes)
 
 
 # ---------------------------------------------------------------------------- what boxes say
@@ -258,7 +196,17 @@ class Row(NamedTuple):
     numbers: Summary | None = None
 
 
-Label = Callable[[Sequence[Row]], str]
+def _folded_rows(box: Box, graph: Graph) -> list[Row]:
+    title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
+    if box.cut:
+        return [Row("title", title)]
+    count = len(box.members)
+    kept = size_text(sum(node.kept_bytes for node in box.members))
+    sources = (graph.nodes[edge.source] for node in box.members for edge in node.arguments)
+    names = list(dict.fromkeys(node.label for node in sources if node.kind == "leaf"))
+    said = f"{count:,} operation{'s' * (count != 1)}, {kept} kept"
+    reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}"
+    return [Row("title", title), Row("muted", said), *([Row("muted", reads)] if names else [])]
 
 
 def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row]:
@@ -288,6 +236,8 @@ def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
     rows += [Row("muted", node.options)] if node.options else []
     rows += [Row("muted", "fused: one node")] if node.fused else []
     rows += [Row("born", _birth(node))] if node.born else []
+    if node.several:
+        return rows  # each result has a box of its own
     rows.append(Row("value", "not kept", node.value))
     if gradients or node.gradient is not None:
         rows.append(Row("grad", "not computed", node.gradient))
@@ -296,7 +246,7 @@ def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
 
 def _birth(node: GraphNode) -> str:
     if node.born == "gradient":
-        return "its gradient turns nan or inf here"
+        return "gradient not finite from here"
     return "nan is born here" if node.value is not None and node.value.nans else "inf is born here"
 
 
@@ -311,7 +261,7 @@ def _table(rows: Sequence[Row]) -> str:
         before, after = _MARKS["muted"]
         shown = f"{before}{row.text}{after}"
         if row.numbers is not None:
-            colour = INK if row.style == "value" else GRADIENT
+            colour, _ = INK if row.style == "value" else GRADIENT
             shown = _numbers(row.numbers, colour)
         cells.append(f'<td align="right">{before}{row.style}{after}</td><td>{shown}</td>')
     table = "".join(f"<tr>{cell}</tr>" for cell in cells)
@@ -322,8 +272,8 @@ _MARKS = {
     "title": ('<font point-size="12"><b>', "</b></font>"),
     "symbol": ('<font point-size="15"><b>', "</b></font>"),
     "name": ("<i>", "</i>"),
-    "muted": (f'<font point-size="9" color="{MUTED}">', "</font>"),
-    "born": (f'<font color="{KINDS["born"][3]}"><b>', "</b></font>"),
+    "muted": (f'<font point-size="9" color="{MUTED[0]}">', "</font>"),
+    "born": (f'<font color="{KINDS["born"][3][0]}"><b>', "</b></font>"),
 }
 
 
@@ -337,7 +287,7 @@ def _numbers(summary: Summary, colour: str) -> str:
         f"<tr>{''.join(cell.format(number(x)) for x in row)}</tr>" for row in array.tolist()
     )
     return (
-        f'<table border="1" sides="LR" color="{MUTED}" cellborder="0" cellspacing="0" '
+        f'<table border="1" sides="LR" color="{MUTED[0]}" cellborder="0" cellspacing="0" '
         f'cellpadding="2">{rows}</table>'
     )
 

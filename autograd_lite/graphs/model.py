@@ -120,6 +120,11 @@ class GraphNode:
         return f"{shown}:{self.origin[1]}"
 
     @property
+    def several(self) -> bool:
+        """Whether it has several results, each of which is a node of its own."""
+        return bool(self.shape) and isinstance(self.shape[0], tuple)
+
+    @property
     def is_operation(self) -> bool:
         """Whether a function computed it."""
         return bool(self.function)
@@ -251,13 +256,12 @@ class Builder:
             elif _is_data(primitive, key, known[key]):
                 sources.append((key, self._constant(known[key], primitive, key)))
         self.operations += 1
-        name = primitive.name
-        if primitive.function is tape._result:
-            name = f"result {node.saved[-1] if node.saved else ''}".strip()
+        is_part = primitive.function is tape._result
+        name = f"result {known[1]}" if is_part else primitive.name
         kind = "result" if node is self.root else "operation"
         made = self._made(node, kind, name, f"t{self.operations}")
         made.symbol = INFIX.get(primitive.function, "")
-        made.options = _options(primitive, known)
+        made.options = "" if is_part else _options(primitive, known)
         made.origin = getattr(node, "origin", None)
         made.frames = self.frames.get(node, [])
         for argnum in plan.argnums:

@@ -11,9 +11,10 @@ from autograd_lite.tensor import node_of
 
 
 class Frame(NamedTuple):
-    """A call of a module: the module's dotted name, and a number that tells its calls apart."""
+    """A call of a module: its dotted name, its class, and a number that tells calls apart."""
 
     name: str
+    kind: str
     call: int
 
 
@@ -33,7 +34,7 @@ def frames(nodes: Sequence[Node], names: Mapping[Any, str]) -> dict[Node, list[F
     called = _names((module for _, module, _ in calls), names)
     found: dict[Node, list[Frame]] = {}
     for began, module, node in calls:
-        frame = Frame(called.get(id(module), ""), began)
+        frame = Frame(called.get(id(module), ""), type(module).__name__, began)
         within = {node} if frame.name else set()
         stack = list(within)
         while stack:

@@ -147,16 +147,16 @@ def test_colours_have_a_dark_counterpart_and_enough_contrast() -> None:
         low, high = sorted([luminance(a), luminance(b)])
         return (high + 0.05) / (low + 0.05)
 
-    dark = drawing._DARK
-    fills = [fill for _, _, fill, _ in drawing.KINDS.values()]
-    for fill in (*fills, drawing.PAPER):
-        for text in (drawing.INK, drawing.GRADIENT, drawing.MUTED):
-            assert contrast(text, fill) >= 4.5, (text, fill)
-            assert contrast(dark[text], dark[fill]) >= 4.5, (text, fill)
-    for _, _, fill, line in drawing.KINDS.values():
-        assert contrast(line, drawing.PAPER) >= 3
-        assert contrast(dark[line], dark[drawing.PAPER]) >= 3, line
-        assert f'[fill="{fill}"]{{fill:{dark[fill]}}}' in drawing.DARK_RULES
+    kinds = drawing.KINDS.values()
+    for theme in (0, 1):  # light, dark
+        paper = drawing.PAPER[theme]
+        for fill in (*(fill[theme] for _, _, fill, _ in kinds), paper):
+            for text in (drawing.INK, drawing.GRADIENT, drawing.MUTED):
+                assert contrast(text[theme], fill) >= 4.5, (text, fill)
+        for _, _, _, line in kinds:
+            assert contrast(line[theme], paper) >= 3, line
+    for _, _, (light, dark), _ in kinds:
+        assert f'[fill="{light}"]{{fill:{dark}}}' in drawing.DARK_RULES
 
 
 def test_a_single_number_says_which_argument_it_is() -> None:
