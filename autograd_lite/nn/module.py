@@ -8,7 +8,7 @@ depth. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of PyT
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -79,49 +79,44 @@ class Module:
 
     def named_modules(self) -> Iterator[tuple[str, Module]]:
         """Yield this module, named ``""``, and all below it, each once, with their dotted names."""
-        seen = {id(self)}
-        stack: list[tuple[str, Module]] = [("", self)]
-        while stack:
-            prefix, module = stack.pop()
-            yield prefix, module
-            below = []
-            for name, value in _attributes(module):
-                if isinstance(value, Module) and id(value) not in seen:
-                    seen.add(id(value))
-                    below.append((f"{prefix}.{name}".lstrip("."), value))
-            stack.extend(reversed(below))
+        return _once([("", self), *self._named(Module)])
+
+    def _held(self, prefix: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
+        """Yield all that is held, under each of its names: the module's own before others'."""
+        around = (*around, id(self))
+        items = [(f"{prefix}{name}", value) for name, value in _attributes(self)]
+        yield from (item for item in items if not isinstance(item[1], Module))
+        for name, value in items:
+            if isinstance(value, Module) and id(value) not in around:
+                yield name, value
+                yield from value._held(f"{name}.", around)
 
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
-        for prefix, module in self.named_modules():
-            for name, value in _attributes(module):
-                if isinstance(value, kind) and getattr(value, "is_leaf", True):
-                    yield f"{prefix}.{name}".lstrip("."), value
+        for name, value in self._held():
+            if isinstance(value, kind) and (not isinstance(value, Tensor) or value.is_leaf):
+                yield name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield each parameter once, with its dotted name (the first, if it has several)."""
-        seen: set[int] = set()
-        for name, parameter in self._named(Tensor):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield name, parameter
+        return _once(self._named(Tensor))
 
     def parameters(self) -> Iterator[Tensor]:
         """Yield each parameter once."""
         return (parameter for _, parameter in self.named_parameters())
 
     def named_buffers(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each buffer, with its dotted name."""
-        return self._named(np.ndarray)
+        """Yield each buffer once, with its dotted name."""
+        return _once(self._named(np.ndarray))
 
     def generators(self) -> list[np.random.Generator]:
         """Return the random generators that the modules draw from, each once."""
-        return list({id(g): g for _, g in self._named(np.random.Generator)}.values())
+        return [generator for _, generator in _once(self._named(np.random.Generator))]
 
     # ------------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of all parameters and buffers, as arrays, by dotted name."""
-        state = [*self._named(Tensor), *self.named_buffers()]
+        state = [*self._named(Tensor), *self._named(np.ndarray)]
         return {name: np.array(bare(value), order="C") for name, value in state}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Mismatch:
@@ -144,7 +139,7 @@ class Module:
                 f"load_state_dict: expected a mapping of names to arrays, "
                 f"not {type(state).__name__}"
             )
-        own = dict([*self._named(Tensor), *self.named_buffers()])
+        own = dict([*self._named(Tensor), *self._named(np.ndarray)])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
         missing = [name for name in own if name not in arrays]
         unexpected = [name for name in arrays if name not in own]
@@ -197,6 +192,15 @@ def _sign(output: Any, module: Module, began: int) -> None:
             _sign(item, module, began)
 
 
+def _once(pairs: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield each object once, with its first name."""
+    seen: set[int] = set()
+    for name, value in pairs:
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+
+
 def _attributes(module: Module) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a module, and the items of those that are collections."""
     return _items("", vars(module), ())
@@ -244,7 +248,7 @@ def _is_pair(value: Any) -> bool:
 
 
 class Sequential(Module):
-    """Modules (or functions) applied one after the other.
+    """Modules (or functions) applied one after the other; a slice is a Sequential of some.
 
     Parameters
     ----------
@@ -278,8 +282,9 @@ class Sequential(Module):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, i: int) -> Callable[..., Any]:
-        return list(self)[i]
+    def __getitem__(self, i: int | slice) -> Callable[..., Any]:
+        modules = list(self)
+        return Sequential(*modules[i]) if isinstance(i, slice) else modules[i]
 
     def forward(self, x: Any) -> Any:
         """Return the output of the last module."""

@@ -84,6 +84,38 @@ def test_a_shared_parameter_is_listed_once_and_saved_under_both_names(rng):
     assert "1.weight" in model.state_dict()
 
 
+def test_a_shared_module_is_listed_once_and_saved_under_both_names(rng):
+    class Twice(nn.Module):
+        def __init__(self):
+            self.inner = nn.Sequential(nn.BatchNorm1d(2))
+            self.again = self.inner[0]
+            self.itself = [self]
+
+    model = Twice()
+    assert [name for name, _ in model.named_modules()] == ["", "inner", "inner.0"]
+    assert [name for name, _ in model.named_parameters()] == ["inner.0.weight", "inner.0.bias"]
+    assert len(list(model.named_buffers())) == 3
+    state = model.state_dict()
+    assert len(state) == 10
+    model.inner[0](np.array([[1.0, 2.0], [3.0, 5.0]]))
+    assert not np.array_equal(model.state_dict()["again.running_mean"], state["again.running_mean"])
+    assert model.load_state_dict(state) == ([], [])
+    assert np.array_equal(model.inner[0].running_mean, state["inner.0.running_mean"])
+
+
+@pytest.mark.peer
+def test_shared_modules_have_the_names_of_torch(rng):
+    torch = pytest.importorskip("torch")
+    ours, theirs = nn.Linear(2, 2, rng=rng), torch.nn.Linear(2, 2)
+    ours = nn.Sequential(ours, nn.Sequential(nn.ReLU(), ours), ours)
+    theirs = torch.nn.Sequential(theirs, torch.nn.Sequential(torch.nn.ReLU(), theirs), theirs)
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    for kind in ("named_parameters", "named_modules"):
+        names = [[name for name, _ in getattr(model, kind)()] for model in (ours, theirs)]
+        assert names[0] == names[1]
+    ours.load_state_dict({name: value.numpy() for name, value in theirs.state_dict().items()})
+
+
 def test_results_kept_as_attributes_are_no_parameters(rng):
     model = nn.Linear(2, 2, rng=rng)
     model.last = model(np.ones(2))
@@ -179,6 +211,9 @@ def test_sequential(rng):
     assert len(model) == 2
     assert model[1] is np.tanh
     assert model(np.ones((1, 2))).shape == (1, 3)
+    first = model[:1]
+    assert isinstance(first, nn.Sequential)
+    assert list(first) == [model[0]]
     with pytest.raises(
         TypeError, match="Sequential: argument 1 must be a Module or function, not 3"
     ):
