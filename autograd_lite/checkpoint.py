@@ -62,8 +62,6 @@ def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = Fals
     """
     target = Path(os.path.realpath(path))
     encode = _format(target)[0]
-    if isinstance(state, Module):
-        state = state.state_dict()
     arrays: dict[str, Any] = {}
     tree = json.dumps(_flattened(state, "", arrays))
     data = encode(arrays, tree)
@@ -192,8 +190,6 @@ def _read(path: Path, decode: Any) -> Any:
     data = path.read_bytes()
     try:
         arrays, tree = decode(data)
-    except ImportError:
-        raise
     except Exception as error:
         raise ValueError(f"{path} is damaged or was not written by ag.save: {error}") from error
     return dict(arrays) if tree is None else _rebuilt(json.loads(tree), arrays)
@@ -206,9 +202,7 @@ def _flattened(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     """Return the JSON of a state, its arrays entered under their dotted names."""
     if isinstance(value, Module):
         value = value.state_dict()
-    if isinstance(value, np.generic):
-        value = np.asarray(value)
-    if isinstance(value, (np.ndarray, Tensor)):
+    if isinstance(value, (np.ndarray, np.generic, Tensor)):
         array = np.asarray(bare(ordinary(value, f"ag.save: {name or 'the array'}")))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"ag.save: {name or 'the array'} has the dtype {array.dtype}")
@@ -321,4 +315,6 @@ def _format(path: Path) -> tuple[Any, Any]:
     formats = {".npz": (_npz, _from_npz), ".safetensors": (_safetensors, _from_safetensors)}
     if path.suffix not in formats:
         raise ValueError(f"ag.save and ag.load: {path.name} must end in .npz or .safetensors")
+    if path.suffix == ".safetensors":
+        _library()
     return formats[path.suffix]

@@ -108,13 +108,8 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the next batch is the one that would come now."""
-        return {
-            "seed": self.seed,
-            "epoch": self.epoch,
-            "position": self.position,
-            "length": self.length,
-            "batch_size": self.batch_size,
-        }
+        names = ("seed", "epoch", "position", "length", "batch_size")
+        return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to a position; the next loop goes on from there to the end of that epoch.
@@ -130,9 +125,7 @@ class Batches:
                     f"Batches.load_state_dict: the state was saved with {name}={state[name]}, "
                     f"but here it is {getattr(self, name)}"
                 )
-        self.seed = state["seed"]
-        self.epoch = state["epoch"]
-        self.position = state["position"]
+        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
         self._resumed = True
         self._loops += 1
 
@@ -145,15 +138,11 @@ def _items(source: Any, picked: Any) -> Any:
         return items
     if hasattr(source, "shape"):
         return source[picked]
-    if isinstance(picked, slice):
-        items = [source[i] for i in range(*picked.indices(len(source)))]
-    else:
-        items = [source[int(i)] for i in picked]
+    places = range(len(source))[picked] if isinstance(picked, slice) else picked.tolist()
+    items = [source[i] for i in places]
     if isinstance(items[0], tuple):
-        return tuple(
-            np.stack([np.asarray(item[k]) for item in items]) for k in range(len(items[0]))
-        )
-    return np.stack([np.asarray(item) for item in items])
+        return tuple(map(np.stack, zip(*items)))
+    return np.stack(items)
 
 
 def train_test_split(

@@ -76,8 +76,7 @@ class Optimizer:
         groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
         self.groups: list[dict[str, Any]] = []
         for group in groups:
-            unknown = [key for key in group if key not in settings and key != "params"]
-            if unknown or "params" not in group:
+            if not {"params"} <= group.keys() <= {"params", *settings}:
                 raise TypeError(
                     f"{name}: a group needs 'params' and may set {', '.join(settings)}; "
                     f"got {', '.join(group)}"
@@ -191,27 +190,19 @@ class Optimizer:
                 f"{name}.load_state_dict: expected {len(self.groups)} parameter groups, "
                 f"got {len(state['groups'])}"
             )
-        self._check_slots(state["state"])
+        parameters = self._parameters()
+        for place, slots in state["state"].items():
+            shape = parameters[int(place)].shape if int(place) < len(parameters) else None
+            shapes = {key: np.shape(value) for key, value in slots.items() if key != "step"}
+            if not {"step", *self.slots} <= slots.keys() or set(shapes.values()) - {shape}:
+                raise ValueError(
+                    f"{name}.load_state_dict: parameter {place} of shape {shape} needs "
+                    f"{', '.join(('step', *self.slots))}; the state has {', '.join(slots)}, of "
+                    f"shapes {shapes}"
+                )
         for group, settings in zip(self.groups, state["groups"]):
             group.update(settings)
         self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
-
-    def _check_slots(self, state: Mapping[str, Any]) -> None:
-        parameters = self._parameters()
-        for place, slots in state.items():
-            missing = [name for name in ("step", *self.slots) if name not in slots]
-            if missing:
-                raise ValueError(
-                    f"{type(self).__name__}.load_state_dict: the state of parameter {place} "
-                    f"lacks {', '.join(missing)}"
-                )
-            shapes = {np.shape(slots[name]) for name in slots if name != "step"}
-            wanted = parameters[int(place)].shape if int(place) < len(parameters) else None
-            if wanted is None or shapes - {wanted}:
-                raise ValueError(
-                    f"{type(self).__name__}.load_state_dict: parameter {place} has the shape "
-                    f"{wanted}, but its slots have {sorted(shapes)}"
-                )
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Linear(Module):
         shape = (out_features, in_features)
         self.weight = uniform_parameter("Linear", shape, in_features, rng, dtype)
         self.bias = (
-            uniform_parameter("Linear", (out_features,), in_features, rng, dtype) if bias else None
+            uniform_parameter("Linear", shape[:1], in_features, rng, dtype) if bias else None
         )
 
     def forward(self, x: Any) -> Any:
