@@ -14,16 +14,21 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.nn.arguments import choice, count, positive
+from autograd_lite.nn.arguments import choice, count, positive, require
 from autograd_lite.tensor import Tensor, bare, overwritable
 
 _BLOCK = 1 << 16  # elements updated at a time
 
-# What settings must stay below, being at least 0, and how to say so.
-_RANGES = {
-    **dict.fromkeys(("lr", "lr_decay", "weight_decay", "eps"), (math.inf, "finite and at least 0")),
-    **dict.fromkeys(("momentum", "alpha"), (1, "from 0 to below 1")),
-    "betas": (1, "two numbers from 0 to below 1"),
+_SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
+_SHARE = ("from 0 to below 1", lambda value: 0 <= value < 1)
+_SHARES = (
+    "two numbers from 0 to below 1",
+    lambda values: len(values) == 2 and all(0 <= value < 1 for value in values),
+)
+_CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("lr", "lr_decay", "weight_decay", "eps"), _SIZE),
+    **dict.fromkeys(("momentum", "alpha"), _SHARE),
+    "betas": _SHARES,
 }
 
 
@@ -101,15 +106,9 @@ class Optimizer:
 
     def _check(self, group: Mapping[str, Any]) -> None:
         """Raise ValueError for a setting out of its range."""
-        for key, (below, words) in _RANGES.items():
-            value = group.get(key, 0)
-            try:
-                first, second = value if key == "betas" and key in group else (value, value)
-                fits = 0 <= first < below and 0 <= second < below
-            except (TypeError, ValueError):
-                fits = False
-            if not fits:
-                raise ValueError(f"{type(self).__name__}: {key} must be {words}, got {value!r}")
+        for key, (what, fits) in _CHECKS.items():
+            if key in group:
+                require(type(self).__name__, what, fits, **{key: group[key]})
 
     def _parameters(self) -> list[Any]:
         return [p for group in self.groups for p in group["params"]]
@@ -740,6 +739,7 @@ def _interpolated(a: _Point, b: _Point, low: float, high: float) -> float:
 # ---------------------------------------------------------------------------- schedules
 
 
+_BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
 _COUNTS = ("step_size", "total_iters", "T_max", "total_steps")
 
 
@@ -774,10 +774,8 @@ class Schedule:
         name, optimizer = type(self).__name__, self.optimizer
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{name}: expected an optimiser, not {optimizer!r}")
-        for setting in _COUNTS:
-            if getattr(self, setting, 1) < 1:
-                value = getattr(self, setting)
-                raise ValueError(f"{name}: {setting} must be at least 1, got {value}")
+        counts = {key: getattr(self, key) for key in _COUNTS if hasattr(self, key)}
+        require(name, "at least 1", lambda value: value >= 1, **counts)
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
@@ -968,7 +966,7 @@ class OneCycleLR(Schedule):
 
     def __post_init__(self) -> None:
         """Check the settings and set the first rate."""
-        _between_0_and_1(self, "pct_start")
+        require("OneCycleLR", *_BETWEEN, pct_start=self.pct_start)
         super().__post_init__()
 
     def lr(self, base: float, count: int) -> float:
@@ -1028,7 +1026,7 @@ class ReduceLROnPlateau(Schedule):
     def __post_init__(self) -> None:
         """Check the settings and set the first rate."""
         choice("ReduceLROnPlateau", ("min", "max"), mode=self.mode)
-        _between_0_and_1(self, "factor")
+        require("ReduceLROnPlateau", *_BETWEEN, factor=self.factor)
         super().__post_init__()
 
     def lr(self, base: float, count: int) -> float:
@@ -1061,13 +1059,6 @@ class ReduceLROnPlateau(Schedule):
         """Go back to a state; see :meth:`Schedule.load_state_dict`."""
         super().load_state_dict(state)
         self.best, self.bad = state["best"], state["bad"]
-
-
-def _between_0_and_1(schedule: Schedule, setting: str) -> None:
-    value = getattr(schedule, setting)
-    if not 0 < value < 1:
-        name = type(schedule).__name__
-        raise ValueError(f"{name}: {setting} must be between 0 and 1, got {value}")
 
 
 def _cosine(start: float, end: float, done: float) -> float:

@@ -26,7 +26,7 @@ except ImportError as error:
 
 from autograd_lite import nn
 from autograd_lite.data import Batches
-from autograd_lite.nn.arguments import choice, count, positive
+from autograd_lite.nn.arguments import choice, count, positive, require
 from autograd_lite.optim import LBFGS, Adam
 from autograd_lite.softmax import cross_entropy, log_softmax, softmax
 from autograd_lite.tensor import Tensor, bare, no_grad, primitive
@@ -217,8 +217,7 @@ class SoftmaxClassifier(_Classifier):
         positive("SoftmaxClassifier", C=self.C)
         choice("SoftmaxClassifier", ("lbfgs", "adam"), solver=self.solver)
         count("SoftmaxClassifier", max_iter=self.max_iter, batch_size=self.batch_size)
-        if not self.tol >= 0:
-            raise ValueError(f"SoftmaxClassifier: tol must not be negative, got {self.tol}")
+        require("SoftmaxClassifier", "at least 0", lambda value: value >= 0, tol=self.tol)
 
     def _start(self, shape: tuple[int, int], dtype: Any) -> None:
         self.coef_ = np.zeros(shape, dtype)

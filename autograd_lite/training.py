@@ -347,7 +347,7 @@ def _check_callbacks(callbacks: Any) -> None:
 class _Run:
     """A training: its parts, and what changes, which is all that a checkpoint holds."""
 
-    _NUMBERS = ("epoch", "steps", "batch", "seen", "bad", "total", "stopped", "best_loss")
+    _KEPT = tuple("epoch steps batch seen bad total stopped best best_loss history".split())
 
     def __init__(
         self, model: Any, data: Any, optimizer: Any, schedule: Any, every: str, path: Any
@@ -369,10 +369,9 @@ class _Run:
         self.parts = {"model": model, "optimizer": optimizer, "data": data, "schedule": schedule}
         self.model, self.optimizer, self.schedule, self.every = model, optimizer, schedule, every
         self.held = [p for group in optimizer.groups for p in group["params"]]
-        held = {id(p) for p in self.held}
         parameters = list(model.parameters())
-        self.fixed = [p for p in parameters if id(p) not in held]
-        if len(self.fixed) == len(parameters):
+        self.leaves = list({id(p): p for p in (*self.held, *parameters)}.values())
+        if len(self.leaves) == len(self.held) + len(parameters):
             raise ValueError("fit: the optimizer holds no parameter of the model")
         self.has_buffers = any(True for _ in model.named_buffers())
         self.noted: dict[str, np.ndarray] = {}  # the buffers before the batches of this step
@@ -396,7 +395,7 @@ class _Run:
 
     def zero_grad(self) -> None:
         """Forget the gradients, those of parameters that the optimiser does not hold too."""
-        for p in (*self.held, *self.fixed):
+        for p in self.leaves:
             p.grad = None
 
     def note_buffers(self) -> None:
@@ -426,10 +425,10 @@ class _Run:
                 for name, a in (("x", bare(x)), ("the target", bare(target)))
                 if np.asarray(a).dtype.kind == "f" and not np.isfinite(a).all()
             ]
-            why = (
-                "; ".join(counts) or "the batch is finite: try a smaller learning rate or max_norm"
+            counts = counts or ["the batch is finite: try a smaller learning rate or max_norm"]
+            raise FloatingPointError(
+                f"fit: the loss is {number} at {self.where()}; {'; '.join(counts)}"
             )
-            raise FloatingPointError(f"fit: the loss is {number} at {self.where()}; {why}")
         return number
 
     def step(self, max_norm: float) -> None:
@@ -468,9 +467,7 @@ class _Run:
         """Write a checkpoint, where one is wanted."""
         if self.path is None:
             return
-        state: dict[str, Any] = {name: getattr(self, name) for name in self._NUMBERS}
-        state["history"] = dict(self.history)
-        state["best"] = self.best
+        state: dict[str, Any] = {name: getattr(self, name) for name in self._KEPT}
         state["generators"] = [g.bit_generator.state for g in self.generators]
         state["versions"] = {"numpy": np.__version__}
         for name, part in self.parts.items():
@@ -478,7 +475,7 @@ class _Run:
         checkpoints.save(self.path, state, keep_previous=True)
 
     def _resume(self, state: Any) -> None:
-        needed = {*self._NUMBERS, *self.parts, "history", "best", "generators", "versions"}
+        needed = {*self._KEPT, *self.parts, "generators", "versions"}
         if not isinstance(state, Mapping) or needed - state.keys():
             raise ValueError(
                 f"fit: {self.path} holds no run of fit, but something that ag.save wrote; give "
@@ -505,10 +502,9 @@ class _Run:
             raise
         for generator, saved in zip(self.generators, state["generators"]):
             generator.bit_generator.state = saved
-        for name in self._NUMBERS:
+        for name in self._KEPT:
             setattr(self, name, state[name])
         self.history = History(state["history"])
-        self.best = state["best"]
 
     def where(self) -> str:
         """Return where the run is, for messages."""

@@ -533,10 +533,12 @@ def test_schedules_resume_and_check_their_arguments():
         optim.StepLR(optimizer, 2).load_state_dict({"schedule": "StepLR"})
     with pytest.raises(ValueError, match="StepLR: step_size must be at least 1, got 0"):
         optim.StepLR(optimizer, 0)
+    with pytest.raises(ValueError, match="StepLR: step_size must be at least 1, got 'a'"):
+        optim.StepLR(optimizer, "a")
     with pytest.raises(ValueError, match="OneCycleLR: pct_start must be between 0 and 1, got 1"):
         optim.OneCycleLR(optimizer, 1.0, 10, pct_start=1)
     with pytest.raises(
-        ValueError, match="ReduceLROnPlateau: mode must be 'min' or 'max', not 'up'"
+        ValueError, match="ReduceLROnPlateau: mode must be 'min' or 'max', got 'up'"
     ):
         optim.ReduceLROnPlateau(optimizer, mode="up")
     with pytest.raises(TypeError, match="StepLR: expected an optimiser, not 3"):

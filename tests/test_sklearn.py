@@ -282,10 +282,13 @@ def test_bad_input_is_named():
         SoftmaxClassifier().fit(sparse.csr_matrix(X), y)
     with pytest.raises(ValueError, match="C must be positive, got 0"):
         SoftmaxClassifier(C=0).fit(X, y)
+    for tol in ("a", -1.0, np.nan):
+        with pytest.raises(ValueError, match="SoftmaxClassifier: tol must be at least 0, got"):
+            SoftmaxClassifier(tol=tol).fit(X, y)
     for setting in ({"C": "a"}, {"C": None}, {"C": np.nan}):
         with pytest.raises(ValueError, match="SoftmaxClassifier: C must be positive, got"):
             SoftmaxClassifier(**setting).fit(X, y)
-    with pytest.raises(ValueError, match="solver must be 'lbfgs' or 'adam', not 'sgd'"):
+    with pytest.raises(ValueError, match="solver must be 'lbfgs' or 'adam', got 'sgd'"):
         SoftmaxClassifier(solver="sgd").fit(X, y)
     with pytest.raises(ValueError, match=r"only one class: np\.int64"):
         SoftmaxClassifier().fit(X, np.zeros(150, int))

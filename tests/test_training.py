@@ -421,7 +421,7 @@ _OTHER = ag.optim.StepLR(ag.optim.SGD([_SCALE]), 1)
             "fit: the schedule must be one of ag.optim, of the same optim",
         ),
         ({"schedule": _OTHER}, TypeError, "of the same optimizer; got StepLR"),
-        ({"schedule_every": "batch"}, ValueError, "schedule_every must be 'epoch' or 'step', not"),
+        ({"schedule_every": "batch"}, ValueError, "schedule_every must be 'epoch' or 'step', got"),
         ({"callbacks": print}, TypeError, "fit: callbacks must be a list of functions of"),
         (
             {"callbacks": [lambda model: 0]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,46 +12,42 @@ from numpy.typing import DTypeLike
 from autograd_lite.tensor import Tensor
 
 
-def count(owner: str, least: int = 1, **values: Any) -> None:
-    """Check that values are integers, none of them too small.
+def require(owner: str, what: str, fits: Callable[[Any], bool], **values: Any) -> None:
+    """Check values, given in words what they must be, and a function that says whether one is.
 
     Raises
     ------
     ValueError
-        Naming the owner and the first that is not.
+        Naming the owner and the first that is not, or of which the function raises TypeError.
     """
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(
-                f"{owner}: {name} must be an integer of at least {least}, got {value!r}"
-            )
+        try:
+            good = fits(value)
+        except TypeError:
+            good = False
+        if not good:
+            raise ValueError(f"{owner}: {name} must be {what}, got {value!r}")
+
+
+def is_count(value: Any, least: int = 1) -> bool:
+    """Return whether a value is an integer, and not too small."""
+    return type(value) is not bool and isinstance(value, (int, np.integer)) and int(value) >= least
+
+
+def count(owner: str, least: int = 1, **values: Any) -> None:
+    """Check that values are integers, none of them too small; see :func:`require`."""
+    require(owner, f"an integer of at least {least}", lambda v: is_count(v, least), **values)
 
 
 def positive(owner: str, **values: Any) -> None:
-    """Check that values are numbers above 0.
-
-    Raises
-    ------
-    ValueError
-        Naming the owner and the first that is not.
-    """
-    for name, value in values.items():
-        if not isinstance(value, (int, float, np.number)) or not value > 0:
-            raise ValueError(f"{owner}: {name} must be positive, got {value!r}")
+    """Check that values are above 0; see :func:`require`."""
+    require(owner, "positive", lambda value: value > 0, **values)
 
 
 def choice(owner: str, allowed: Sequence[str], **values: Any) -> None:
-    """Check that values are among the allowed words.
-
-    Raises
-    ------
-    ValueError
-        Naming the owner and the first that is not.
-    """
-    for name, value in values.items():
-        if value not in allowed:
-            *most, last = map(repr, allowed)
-            raise ValueError(f"{owner}: {name} must be {', '.join(most)} or {last}, not {value!r}")
+    """Check that values are among the allowed words; see :func:`require`."""
+    *most, last = map(repr, allowed)
+    require(owner, f"{', '.join(most)} or {last}", lambda value: value in allowed, **values)
 
 
 def generator(name: str, rng: Any) -> np.random.Generator:
@@ -94,9 +90,7 @@ def parameter(layer: str, values: Any, dtype: DTypeLike) -> Tensor:
     return Tensor(values, True, dtype=dtype)
 
 
-def uniform_parameter(
-    layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTypeLike
-) -> Tensor:
+def uniform(layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTypeLike) -> Tensor:
     """Return a parameter drawn evenly within ``1 / sqrt(fan_in)`` of 0: PyTorch's default."""
     bound = 1 / math.sqrt(fan_in)
     return parameter(layer, generator(layer, rng).uniform(-bound, bound, shape), dtype)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd_lite.nn.arguments import count, floats, uniform_parameter
+from autograd_lite.nn.arguments import count, floats, is_count, require, uniform
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import primitive
 
@@ -23,11 +23,10 @@ Pair = tuple[int, int]
 
 def _pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
     """Return one integer for each image axis."""
+    what = f"an integer of at least {least}, or two of them"
     pair = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, (int, np.integer)) and v >= least for v in pair):
-        raise ValueError(
-            f"{layer}: {name} must be an integer of at least {least}, or two of them, got {value!r}"
-        )
+    fits = len(pair) == 2 and all(is_count(v, least) for v in pair)
+    require(layer, what, lambda _: fits, **{name: value})
     return int(pair[0]), int(pair[1])
 
 
@@ -148,8 +147,8 @@ class Conv2d(Module):
         self.padding = _pair("Conv2d", "padding", padding, least=0)
         shape = (out_channels, in_channels, *self.kernel_size)
         fan_in = math.prod(shape[1:])
-        self.weight = uniform_parameter("Conv2d", shape, fan_in, rng, dtype)
-        self.bias = uniform_parameter("Conv2d", shape[:1], fan_in, rng, dtype) if bias else None
+        self.weight = uniform("Conv2d", shape, fan_in, rng, dtype)
+        self.bias = uniform("Conv2d", shape[:1], fan_in, rng, dtype) if bias else None
 
     def forward(self, x: Any) -> Any:
         """Return shape (batch, out_channels, out height, out width)."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd_lite.nn import functions as F
-from autograd_lite.nn.arguments import count, floats, generator, parameter, uniform_parameter
+from autograd_lite.nn.arguments import count, floats, generator, parameter, require, uniform
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import bare, primitive
 
@@ -108,10 +108,8 @@ class Linear(Module):
         self.in_features = in_features
         self.out_features = out_features
         shape = (out_features, in_features)
-        self.weight = uniform_parameter("Linear", shape, in_features, rng, dtype)
-        self.bias = (
-            uniform_parameter("Linear", shape[:1], in_features, rng, dtype) if bias else None
-        )
+        self.weight = uniform("Linear", shape, in_features, rng, dtype)
+        self.bias = uniform("Linear", shape[:1], in_features, rng, dtype) if bias else None
 
     def forward(self, x: Any) -> Any:
         """Return an array or tensor of shape (..., out_features)."""
@@ -160,10 +158,9 @@ class Embedding(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         count("Embedding", num_embeddings=num_embeddings, embedding_dim=embedding_dim)
-        if padding_idx is not None and padding_idx not in range(num_embeddings):
-            raise ValueError(
-                f"Embedding: padding_idx must be from 0 to {num_embeddings - 1}, got {padding_idx}"
-            )
+        if padding_idx is not None:
+            places = range(num_embeddings)
+            require("Embedding", f"in {places}", lambda i: i in places, padding_idx=padding_idx)
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -405,8 +402,7 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator) -> None:
-        if not 0 <= p < 1:
-            raise ValueError(f"Dropout: p must be from 0 to below 1, got {p}")
+        require("Dropout", "from 0 to below 1", lambda value: 0 <= value < 1, p=p)
         self.p = float(p)
         self.rng = generator("Dropout", rng)
 

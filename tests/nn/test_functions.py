@@ -123,7 +123,7 @@ def test_losses_never_broadcast_and_name_a_bad_reduction(loss, pair):
         ValueError, match=r"the target has shape \(4, 1\), but the prediction has shape"
     ):
         loss(x, y[:, :1])
-    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', not 'max'"):
+    with pytest.raises(ValueError, match="reduction must be 'mean', 'sum' or 'none', got 'max'"):
         loss(x, y, reduction="max")
 
 

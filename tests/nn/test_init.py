@@ -70,5 +70,5 @@ def test_bad_arguments_are_named(rng):
         init.xavier_normal_(weights(3), rng=rng)
     with pytest.raises(TypeError, match=r"nn\.init\.zeros_: expected a leaf Tensor, not ndarray"):
         init.zeros_(np.ones(3))
-    with pytest.raises(ValueError, match="mode must be 'fan_in' or 'fan_out', not 'fan'"):
+    with pytest.raises(ValueError, match="mode must be 'fan_in' or 'fan_out', got 'fan'"):
         init.kaiming_normal_(weights(2, 2), mode="fan", rng=rng)

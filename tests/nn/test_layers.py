@@ -57,6 +57,8 @@ def test_bad_arguments_are_named(rng):
         nn.Linear(2, 2, rng=rng)(np.ones((4, 3)))
     with pytest.raises(ValueError, match="Dropout: p must be from 0 to below 1, got 1"):
         nn.Dropout(1, rng=rng)
+    with pytest.raises(ValueError, match="Dropout: p must be from 0 to below 1, got 'a'"):
+        nn.Dropout("a", rng=rng)
     with pytest.raises(TypeError, match="Dropout: rng must be"):
         nn.Dropout(0.5, rng=None)
     with pytest.raises(ValueError, match="LayerNorm: normalized_shape must name at least one axis"):
@@ -97,9 +99,9 @@ def test_embedding(rng):
         layer([0, -1])
     with pytest.raises(TypeError, match="Embedding: expected integers, got float64"):
         layer([0.0])
-    with pytest.raises(ValueError, match="padding_idx must be from 0 to 4, got 5"):
+    with pytest.raises(ValueError, match=r"padding_idx must be in range\(0, 5\), got 5"):
         nn.Embedding(5, 2, padding_idx=5, rng=rng)
-    with pytest.raises(ValueError, match=r"padding_idx must be from 0 to 4, got 1\.5"):
+    with pytest.raises(ValueError, match=r"padding_idx must be in range\(0, 5\), got 1\.5"):
         nn.Embedding(5, 2, padding_idx=1.5, rng=rng)
     assert not nn.Embedding(5, 2, padding_idx=np.int64(1), rng=rng).weight.numpy()[1].any()
 
