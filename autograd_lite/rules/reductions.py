@@ -158,7 +158,7 @@ derivative(np.nanmin,  _extremum, selects=True)
 
 def _only(axis: int | None, x: Any) -> int:
     """Return an axis that may be left out where there is one alone."""
-    if axis is None and x.ndim != 1:
+    if axis is None and x.ndim > 1:
         raise ValueError(f"axis is needed for an array of {x.ndim} axes")
     return axis or 0
 
@@ -176,10 +176,10 @@ constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.co
 
 
 @composite(np.prod)
-def prod(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: Any = False) -> Any:
+def prod(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
     """Return the product of elements."""
     ans = _prod(_merged(a if dtype is None else a.astype(dtype), axis))
-    return _restored(ans, a, axis) if keepdims is True else ans
+    return _restored(ans, a, axis) if keepdims else ans
 
 
 @composite(np.average)
@@ -193,6 +193,11 @@ def average(
     weights = np.ones_like(a) if weights is None else as_array(weights)
     if weights.shape != a.shape:
         axes = normalize_axis_tuple(axis, a.ndim)
+        if weights.shape != tuple(a.shape[i] for i in axes):
+            raise ValueError(
+                f"np.average: weights of shape {weights.shape} fit neither an array of shape "
+                f"{a.shape} nor its axes {axes}"
+            )
         weights = weights.transpose(sorted(range(len(axes)), key=axes.__getitem__))
         weights = weights.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)])
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)

@@ -32,6 +32,12 @@ def _polygamma(n: int, x: Any) -> Any:
     return sp.polygamma(n, x).astype(x.dtype)
 
 
+def _log_ndtr(g: Any, ans: Any, x: Any) -> Any:
+    """Return the cotangent: the density over ``ndtr``, by erfcx below 0, where both may vanish."""
+    below = 2 / _ROOT_TWO_PI / sp.erfcx(np.minimum(x, 0) * -math.sqrt(0.5))
+    return g * np.where(x < 0, below, np.exp(-x * x / 2 - ans) / _ROOT_TWO_PI)
+
+
 def _kept(x: Any, y: Any, zero: int) -> Any:
     """Return ``y``, changed so that the logarithm is 0, not -inf, where ``x`` is 0 too."""
     return np.where((x == 0) & (y == zero), zero + 1, y)
@@ -55,7 +61,7 @@ derivative(sp.erfinv,    lambda g, ans: g * (_ROOT_PI_BY_TWO * np.exp(ans * ans)
 derivative(sp.erfcinv,   lambda g, ans: -g * (_ROOT_PI_BY_TWO * np.exp(ans * ans)),
                          domain=(0.2, 1.8))
 derivative(sp.ndtr,      lambda g, x: g * (np.exp(-x * x / 2) / _ROOT_TWO_PI))
-derivative(sp.log_ndtr,  lambda g, ans, x: g * (np.exp(-x * x / 2 - ans) / _ROOT_TWO_PI))
+derivative(sp.log_ndtr,  _log_ndtr)
 derivative(sp.ndtri,     lambda g, ans: g * (_ROOT_TWO_PI * np.exp(ans * ans / 2)),
                          domain=(0.1, 0.9))
 

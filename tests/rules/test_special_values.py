@@ -201,12 +201,20 @@ def test_scipy_conventions() -> None:
         "xlog1py": (special.xlog1py, [[0.0, 0.0], [-1.0, 1.0]], [[0, np.log(2)], [0, 0]]),
         "expit": (special.expit, [[800.0, 40.0, -40.0]], [[0, np.exp(-40), np.exp(-40)]]),
         "log_expit": (special.log_expit, [[-800.0, 0.0]], [[1, 0.5]]),
+        "log_ndtr": (special.log_ndtr, [[-1e8, -1e3, 50.0]], [[1e8, 1e3 + 1 / (1e3 + 2 / 1e3), 0]]),
         "j1": (special.j1, [[0.0]], [[0.5]]),
         "i1": (special.i1, [[0.0]], [[0.5]]),
     }
     for f, args, expected in rows.values():
         for found, wanted in zip(gradients(f, args), expected, strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_the_second_derivative_of_log_ndtr_is_right_far_out() -> None:
+    special = pytest.importorskip("scipy.special")
+    second = ag.elementwise_grad(ag.elementwise_grad(special.log_ndtr))
+    found = second(np.array([-1e3, 50.0]))
+    np.testing.assert_allclose(found, [-1 + 1e-6 - 6e-12, 0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("f", [np.mean, np.average, lambda x: np.var(x - 1)])
