@@ -6,19 +6,25 @@ import gc
 import os
 from typing import Any
 
+import pytest
+
 # Read when NumPy is loaded. Of small matrices, two threads spend the time on waiting for each
 # other, and many times the time on a busy computer.
 for _library in ("OPENBLAS", "OMP", "MKL"):
     os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
-import hypothesis  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+MOST_WORKERS = 8  # with more, the seconds that each takes to import everything are the longest part
 
-import autograd_lite as ag  # noqa: E402
 
-hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
-hypothesis.settings.load_profile("repeatable")
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return how many processes share the tests: one per processor, but none to run single files.
+
+    ``-n 0`` on the command line says the same for any selection, and ``-n 4`` wants four.
+    """
+    everywhere = os.cpu_count() or 1
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else everywhere
+    single = all(".py" in argument for argument in config.args)
+    return 0 if single or cpus == 1 else min(cpus, MOST_WORKERS)
 
 
 def pytest_collection_finish() -> None:
@@ -29,4 +35,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _names_of_docstrings(doctest_namespace: dict[str, Any]) -> None:
+    import numpy as np
+
+    import autograd_lite as ag
+
     doctest_namespace.update(np=np, ag=ag)

@@ -143,13 +143,18 @@ def programs(text):
     return found
 
 
+def program(blocks, folder):
+    """Write a page's blocks as one program, and return the path to it."""
+    (folder / "examples").symlink_to(HERE.parent / "examples")
+    path = folder / "page.py"
+    path.write_text(f"print({MARK!r})\n".join(code[2] for code, _ in blocks), encoding="utf-8")
+    return path
+
+
 def outputs(blocks, folder):
     """Return what each of a page's blocks prints, run in order as one program."""
-    (folder / "examples").symlink_to(HERE.parent / "examples")
-    script = f"print({MARK!r})\n".join(code[2] for code, _ in blocks)
-    (folder / "page.py").write_text(script, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-W", "error", "page.py"],
+        [sys.executable, "-W", "error", program(blocks, folder)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(HERE.parent), "PYTHONIOENCODING": "utf-8"},
         capture_output=True,

@@ -307,12 +307,12 @@ def check_value(sample: Sample) -> None:
         assert same, f"{sample}: gives {a}, NumPy gives {b}"
 
 
-def check_first(sample: Sample, seed: int = 0, *, explain: bool = True) -> None:
+def check_first(sample: Sample, *, explain: bool = True) -> None:
     """Check the gradient in each argument, and that computing it touches nothing else.
 
     A failure names the worst cell, if it is to be explained.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     arrays = [_frozen(a.copy()) for a in sample.arrays]
     value, pull = _vjp(sample, arrays)
     u = _cotangents(rng, value)
@@ -327,7 +327,9 @@ def check_first(sample: Sample, seed: int = 0, *, explain: bool = True) -> None:
         )
         assert d.tobytes() == d2.tobytes(), f"{sample}: gradient {k} differs when pulled again"
         v = _direction(rng, a.shape)
-        expected, tolerance = numeric_along(sample, arrays, k, v, u)
+        if k not in sample.numeric:  # which no rule has a part in
+            sample.numeric[k] = numeric_along(sample, arrays, k, v, u)
+        expected, tolerance = sample.numeric[k]
         got = np.sum(d * v)
         if not tolerance.allows(got, expected, _size([d * v]), _size(_terms(u, value))):
             raise AssertionError(

@@ -53,6 +53,7 @@ class Sample:
         self.linear = linear
         self.analytic = analytic
         self.order = order
+        self.numeric: dict[int, Any] = {}  # slopes in each array that a check has computed
 
     @property
     def arrays(self) -> list[np.ndarray]:

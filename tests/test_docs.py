@@ -7,8 +7,10 @@ import inspect
 import os
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.tape import TABLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -34,12 +37,31 @@ def without_ulps(output: str) -> str:
     return re.sub(r"\b\d(\.\d+)? ulp", "few ulp", output)
 
 
+@pytest.fixture
+def _same_table_after() -> Iterator[None]:
+    """Leave the rules that a page enters to that page."""
+    before = dict(TABLE)
+    yield
+    TABLE.clear()
+    TABLE.update(before)
+
+
+@pytest.mark.usefixtures("_same_table_after")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_a_page_prints_what_it_says(path: Path, tmp_path: Path) -> None:
+def test_a_page_prints_what_it_says(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     blocks = generate.programs(path.read_text(encoding="utf-8"))
     if not blocks:
         return
-    for output, (code, shown) in zip(generate.outputs(blocks, tmp_path), blocks, strict=True):
+    # Not in a process of its own, which starts more slowly than most pages run.
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(generate.program(blocks, tmp_path)))
+    outputs = capsys.readouterr().out.split(f"{generate.MARK}\n")
+    for output, (code, shown) in zip(outputs, blocks, strict=True):
         expected = shown[2] if shown else ""
         assert without_ulps(output) == without_ulps(expected), f"{code[2]}\n{STALE}"
 

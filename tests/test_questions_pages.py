@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples.questions import SUBJECTS
+from examples.questions.__main__ import main
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -113,21 +114,24 @@ def test_fused_and_unfused_agree_and_the_graph_is_drawn(
 
 
 def test_one_page_can_be_asked_for_by_name(tmp_path: Path) -> None:
-    def ask(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "examples.questions", *words, "--pictures", str(tmp_path)],
-            cwd=ROOT,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
-
-    done = ask("iris_weights")
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.questions", "iris_weights", "--pictures", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n## ") + done.stdout.startswith("## ") == 1
-    refused = ask("iris")
-    assert refused.returncode == 2
-    assert (
-        "no page is called 'iris'; there are who_lowers_the_others, iris_weights" in refused.stderr
-    )
+
+
+def test_a_page_that_does_not_exist_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["questions", "iris"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    message = "no page is called 'iris'; there are who_lowers_the_others, iris_weights"
+    assert message in capsys.readouterr().err

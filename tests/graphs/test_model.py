@@ -153,7 +153,7 @@ def test_a_value_that_was_not_kept_says_so_and_recording_keeps_it() -> None:
 
     graph = ag.graph(total())
     assert by_name(graph, "t1").value is None
-    assert "t1 = x + y" not in graph.explain()
+    assert "t1 = x + … = (40, 40), not kept" in graph.explain()
     assert "not kept (compute it under ag.recording())" in graph.explain()
     with ag.recording():
         graph = ag.graph(total())
@@ -333,10 +333,9 @@ def test_functions_of_several_results_and_several_arguments() -> None:
     a = leaf([[2.0, 1.0], [1.0, 3.0]], "a")
     values, vectors = np.linalg.eigh(a)
     graph = ag.graph(np.sum(values) + np.sum(vectors), grads=True)
-    assert [n.function for n in graph.operations if n.function.startswith("result")] == [
-        "result 0",
-        "result 1",
-    ]
+    parts = [n for n in graph.operations if n.function.startswith("result")]
+    assert [(n.function, n.options) for n in parts] == [("result 0", ""), ("result 1", "")]
+    assert [n.arguments[0].shape for n in parts] == [(2,), (2, 2)]  # not those of all results
     json.dumps(graph.to_json(), allow_nan=False)
     assert "digraph" in graph.to_dot()
     joined = ag.graph(np.sum(np.concatenate([a, np.ones((1, 2)), a])), grads=True)
@@ -368,7 +367,7 @@ def chain(length: int) -> ag.Tensor:
     return h
 
 
-def test_five_thousand_operations_take_linear_time_and_lines() -> None:
+def test_a_thousand_operations_take_linear_time_and_lines() -> None:
     def measured(length: int) -> tuple[float, int, int]:
         output = chain(length)
         gc.collect()
@@ -379,9 +378,9 @@ def test_five_thousand_operations_take_linear_time_and_lines() -> None:
         return time.perf_counter() - start, lines, text
 
     measured(100)
-    short, long = measured(1000), measured(5000)
-    assert long[1] - short[1] == 4 * 4000  # a constant, an operation, and two edges
-    assert long[2] - short[2] == 5 * 4000
+    short, long = measured(200), measured(1000)
+    assert long[1] - short[1] == 4 * 800  # a constant, an operation, and two edges
+    assert long[2] - short[2] == 5 * 800
     assert long[0] < 15 * short[0]
 
 
@@ -436,10 +435,10 @@ def test_the_json_has_the_documented_schema(
 def test_the_json_of_a_large_graph_stays_small() -> None:
     h = leaf(np.ones((32, 32)), "x")
     with ag.recording():
-        for _ in range(250):
+        for _ in range(100):
             h = np.tanh(h) * 1.1
     graph = ag.graph(np.sum(h), grads=True)
-    assert len(json.dumps(graph.to_json())) < 4e6
+    assert len(json.dumps(graph.to_json())) < 1.6e6
     value = ag.graph(np.sum(leaf(np.ones((32, 32))))).to_json()["nodes"][0]["value"]
     assert value["preview"]["whole"]
 

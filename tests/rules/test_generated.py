@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.tape import TABLE, Composite, Constant, Primitive
+from autograd_lite.tape import TABLE, Composite, Constant, Primitive, name_of
 from tests import samples_layers
 from tests.harness import (
     applied,
+    check_all,
     check_first,
-    check_float32,
-    check_layouts,
     check_second,
-    check_transpose,
     check_value,
     degenerate,
     entry_name,
     is_elementwise,
-    is_linear,
     ufunc_samples,
 )
 from tests.sample import Sample
@@ -33,7 +30,29 @@ CASES = [
     *SAMPLES,
     *samples_layers.SAMPLES,
 ]
-each_case = pytest.mark.parametrize("sample", CASES, ids=repr)
+
+
+def each_function(cases: Iterable[Sample]) -> pytest.MarkDecorator:
+    """Have a test run once for each function, on all its cases."""
+    of_one: dict[Any, list[Sample]] = {}
+    for sample in cases:
+        of_one.setdefault(sample.function, []).append(sample)
+    return pytest.mark.parametrize("cases", of_one.values(), ids=[name_of(f) for f in of_one])
+
+
+def check_each(check: Callable[[Sample], None], cases: Sequence[Sample]) -> None:
+    """Check every case, and raise all that failed."""
+    failures = []
+    for sample in cases:
+        try:
+            check(sample)
+        except Exception as error:
+            error.add_note(f"The case is {sample}.")
+            failures.append(error)
+    if len(failures) > 1:
+        raise ExceptionGroup(f"{len(failures)} of {len(cases)} cases failed", failures)
+    if failures:
+        raise failures[0]
 
 
 def _needs_sample(function: Callable[..., Any]) -> bool:
@@ -57,43 +76,19 @@ def _few_of_each(count: int) -> list[Sample]:
     return chosen
 
 
-@each_case
-def test_values(sample: Sample) -> None:
-    check_value(sample)
+@each_function(CASES)
+def test_derivatives(cases: list[Sample]) -> None:
+    check_each(check_all, cases)
 
 
-@each_case
-def test_first_derivatives(sample: Sample) -> None:
-    check_first(sample)
-
-
-@pytest.mark.parametrize("sample", [s for s in CASES if s.order >= 2], ids=repr)
-def test_second_derivatives(sample: Sample) -> None:
-    check_second(sample)
-
-
-@pytest.mark.parametrize("sample", [s for s in CASES if is_linear(s)], ids=repr)
-def test_transposes_exactly(sample: Sample) -> None:
-    check_transpose(sample)
-
-
-@each_case
-def test_float32(sample: Sample) -> None:
-    check_float32(sample)
-
-
-@each_case
-def test_layouts(sample: Sample) -> None:
-    check_layouts(sample)
-
-
-@pytest.mark.parametrize("sample", _few_of_each(3), ids=repr)
-def test_empty_and_single(sample: Sample) -> None:
-    for smaller in degenerate(sample):
-        check_value(smaller)
-        check_first(smaller)
-        if smaller.order >= 2:
-            check_second(smaller)
+@each_function(_few_of_each(3))
+def test_empty_and_single(cases: list[Sample]) -> None:
+    for sample in cases:
+        for smaller in degenerate(sample):
+            check_value(smaller)
+            check_first(smaller)
+            if smaller.order >= 2:
+                check_second(smaller)
 
 
 def test_every_function_has_a_sample() -> None:
