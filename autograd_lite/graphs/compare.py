@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from autograd_lite.graphs import page
-from autograd_lite.graphs.graph import Graph, graph
+from autograd_lite.graphs.graph import Graph, graph, to_text, write
 from autograd_lite.graphs.model import cotangent_to_start, named_values
 from autograd_lite.graphs.summary import number, size_text
 from autograd_lite.graphs.watch import recording
@@ -113,20 +112,14 @@ class Comparison:
         ValueError
             For another ending.
         """
-        path = Path(path)
-        kind = path.suffix.lower()
-        if kind == ".html":
-            columns = {"columns": self.titles, "rows": self.rows, "sentence": self.sentence}
-            content = page.page(self.graphs, path.name, self.titles, columns)
-        elif kind == ".json":
-            pair: dict[str, Any] = {t: g.to_json() for t, g in zip(self.titles, self.graphs)}
-            content = json.dumps(pair, ensure_ascii=False, allow_nan=False)
-        elif kind == ".txt":
-            content = f"{self}\n"
-        else:
-            raise ValueError(f"Comparison.save: {path.name} must end in .html, .json or .txt")
-        path.write_text(content, encoding="utf-8")
-        return path
+        name = Path(path).name
+        columns = {"columns": self.titles, "rows": self.rows, "sentence": self.sentence}
+        writers = {
+            ".html": lambda: page.page(self.graphs, name, self.titles, columns),
+            ".json": lambda: to_text({t: g.to_json() for t, g in zip(self.titles, self.graphs)}),
+            ".txt": lambda: f"{self}\n",
+        }
+        return write(path, writers, "Comparison.save")
 
 
 def _twin(node: Node, others: dict[Node, Any]) -> Node | None:

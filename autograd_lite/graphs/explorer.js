@@ -418,11 +418,16 @@ function find() {
   return first;
 }
 
+// A name may be broken after a dot or underscore.
+function breakable(name) {
+  return name.split(/(?<=[._])/).flatMap((part) => [part, make("wbr")]);
+}
+
 function compare() {
   if (!page.comparison) return;
   const { columns, rows, sentence } = page.comparison, table = make("table", { class: "wide" });
-  table.append(make("tr", {}, make("td"), ...columns.map((c) => make("th", { scope: "col" }, c))));
-  for (const [key, ...cells] of rows) table.append(make("tr", {}, make("th", { scope: "row" }, key), ...cells.map((c) => make("td", {}, c))));
+  table.append(make("tr", {}, make("td"), ...columns.map((c) => make("th", { scope: "col" }, ...breakable(c)))));
+  for (const [key, ...cells] of rows) table.append(make("tr", {}, make("th", { scope: "row" }, ...breakable(key)), ...cells.map((c) => make("td", {}, c))));
   $("comparison").append(make("h2", {}, "Side by side"), table, make("p", {}, sentence));
   $("comparison").hidden = false;
 }

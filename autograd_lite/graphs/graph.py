@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 from autograd_lite.graphs import drawing, folding, page, text
 from autograd_lite.graphs.model import (
     Builder,
+    Contribution,
     Edge,
     GraphNode,
     Step,
@@ -67,14 +68,13 @@ class Graph:
         self._tensor = output
         self._names = list(named_values(names))
         self._max_nodes = max_nodes
-        builder = Builder(output, self._names)
+        self._builder = builder = Builder(output, self._names)
         self.nodes: list[GraphNode] = builder.nodes
         self.edges: list[Edge] = builder.edges
         self.output: GraphNode = self.nodes[-1]
         self.direction = direction
         self.steps: list[Step] = []
         self.leaf_gradients: dict[Node, Any] = {}
-        self._builder = builder
         if grads is not None and grads is not False:
             self._cotangent = cotangent_to_start(output, grads)
             self.steps, self.leaf_gradients = backward_steps(builder, self._cotangent)
@@ -151,11 +151,11 @@ class Graph:
         Returns
         -------
         dict
-            ``version``; ``nodes`` with id, kind, op, name, label, scope, shape, dtype, bytes, value
-            and grad (null, or stats, hist and preview), src, rules, options, kept, kept_bytes,
-            fused, born; ``edges`` with from, to, arg, shape, tracked; ``backward``, the steps in
-            order, with node, upstream_norm, and for each contribution: to, arg, rule, norm, value,
-            summed_axes, before, n_of_m.
+            ``version``; ``nodes`` with id, kind, op, name, label, text, scope, shape, dtype, bytes,
+            value and grad (null, or stats, hist and preview), src, rules, options, kept,
+            kept_bytes, fused, insight, born; ``edges`` with from, to, arg, shape, tracked;
+            ``backward``, the steps in order, with node, upstream_norm, and for each contribution:
+            to, arg, rule, where, norm, value, summed_axes, before, n_of_m.
         """
         most = min(WHOLE, max(FEWEST, NUMBERS // len(self.nodes)))
         return {
@@ -163,18 +163,25 @@ class Graph:
             "caption": self.caption,
             "note": self.note,
             "output": self.output.id,
-            "nodes": [_node_json(node, most) for node in self.nodes],
-            "edges": [
-                {
-                    "from": edge.source,
-                    "to": edge.target,
-                    "arg": edge.argument,
-                    "shape": list(edge.shape),
-                    "tracked": edge.tracked,
-                }
-                for edge in self.edges
+            "nodes": [
+                _node_json(node, most) | {"text": text.equation(self, node)} for node in self.nodes
             ],
-            "backward": [_step_json(step) for step in self.steps],
+            "edges": [
+                {"from": e.source, "to": e.target, "arg": e.argument}
+                | {"shape": list(e.shape), "tracked": e.tracked}
+                for e in self.edges
+            ],
+            "backward": [
+                {
+                    "node": step.node,
+                    "upstream_norm": _norm(step.upstream),
+                    "contrib": [
+                        _contribution_json(part) | text.rule_and_names(self, step, part)
+                        for part in step.contributions
+                    ],
+                }
+                for step in self.steps
+            ],
         }
 
     def explain(self) -> str:
@@ -198,26 +205,16 @@ class Graph:
         ValueError
             For another ending.
         """
-        path = Path(path)
-        content = self._content(path)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    def _content(self, path: Path) -> str | bytes:
-        kind = path.suffix.lower()
-        if kind == ".dot":
-            return self.to_dot()
-        if kind == ".json":
-            return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
-        if kind == ".svg":
-            return drawing.to_svg(self, path.name)
-        if kind == ".html":
-            return page.page([self], path.name)
-        if kind in (".png", ".pdf"):
-            return drawing.picture(self, kind[1:], path.name)
-        raise ValueError(
-            f"Graph.save: {path.name} must end in .dot, .json, .svg, .html, .png or .pdf"
-        )
+        name = Path(path).name
+        writers = {
+            ".dot": self.to_dot,
+            ".json": lambda: to_text(self.to_json()),
+            ".svg": lambda: drawing.to_svg(self, name),
+            ".html": lambda: page.page([self], name),
+            ".png": lambda: drawing.picture(self, "png", name),
+            ".pdf": lambda: drawing.picture(self, "pdf", name),
+        }
+        return write(path, writers, "Graph.save")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Return what a notebook shows: the picture, or how to get one. Never raises."""
@@ -230,56 +227,56 @@ class Graph:
         return bundle
 
 
+def write(path: str | Path, writers: Mapping[str, Callable[[], Any]], caller: str) -> Path:
+    """Write a file as its ending says; nothing if what it is to hold cannot be made."""
+    path = Path(path)
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        *endings, last = writers
+        raise ValueError(f"{caller}: {path.name} must end in {', '.join(endings)} or {last}")
+    content = writer()
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def to_text(data: Any) -> str:
+    """Return JSON as text."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+
+
 def _node_json(node: GraphNode, most: int) -> dict[str, Any]:
     insight = None
     if node.insight is not None:
         sentence, arrays = node.insight
-        insight = {"text": sentence, "arrays": {k: _summary_json(s) for k, s in arrays.items()}}
-    return {
-        "id": node.id,
-        "kind": node.kind,
+        insight = {"text": sentence, "arrays": {k: s.to_json() for k, s in arrays.items()}}
+    same = "id kind name label scope dtype options kept kept_bytes fused".split()
+    return {key: getattr(node, key) for key in same} | {
         "op": node.function,
-        "name": node.name,
-        "label": node.label,
-        "scope": node.scope,
         "shape": list(node.shape),
-        "dtype": node.dtype,
         "bytes": node.nbytes,
-        "value": _summary_json(node.value, most),
-        "grad": _summary_json(node.gradient, most),
+        "value": node.value and node.value.to_json(most),
+        "grad": node.gradient and node.gradient.to_json(most),
         "src": node.place,
         "rules": [{"arg": argument, "rule": rule} for argument, rule in node.rules],
-        "options": node.options,
-        "kept": node.kept,
-        "kept_bytes": node.kept_bytes,
-        "fused": node.fused,
         "insight": insight,
         "born": node.born or None,
     }
 
 
-def _summary_json(summary: Summary | None, most: int = WHOLE) -> dict[str, Any] | None:
-    return None if summary is None else summary.to_json(most)
-
-
-def _step_json(step: Step) -> dict[str, Any]:
+def _contribution_json(part: Contribution) -> dict[str, Any]:
     return {
-        "node": step.node,
-        "upstream_norm": None if step.upstream is None else plain(step.upstream.norm),
-        "contrib": [
-            {
-                "to": part.target,
-                "arg": part.argument,
-                "rule": part.rule,
-                "norm": None if part.value is None else plain(part.value.norm),
-                "value": _summary_json(part.value, FEWEST),
-                "summed_axes": list(part.summed),
-                "before": list(part.before),
-                "n_of_m": [part.number, part.of],
-            }
-            for part in step.contributions
-        ],
+        "to": part.target,
+        "arg": part.argument,
+        "norm": _norm(part.value),
+        "value": part.value and part.value.to_json(FEWEST),
+        "summed_axes": list(part.summed),
+        "before": list(part.before),
+        "n_of_m": [part.number, part.of],
     }
+
+
+def _norm(summary: Summary | None) -> Any:
+    return summary and plain(summary.norm)
 
 
 def graph(

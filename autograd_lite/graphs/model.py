@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,8 @@ class GraphNode:
         The name, or one made up: ``t3`` for the third operation.
     arguments : list of Edge
         What an operation computes with, in order.
+    missing : list of int
+        The places of arguments that nothing holds any more, among all that an operation has.
     frames : list of Frame
         The calls of modules in which an operation was recorded, outermost first.
     shape, dtype, nbytes
@@ -90,6 +94,7 @@ class GraphNode:
     gradient: Summary | None = None
     arguments: list[Edge] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
     symbol: str = ""
     kept: list[str] = field(default_factory=list)
     kept_bytes: int = 0
@@ -216,29 +221,28 @@ class Builder:
         for node in self.tape:
             self.of[node] = self._leaf(node) if node.plan is None else self._operation(node)
 
-    def _made(self, node: Node, kind: str, function: str, label: str) -> GraphNode:
-        several = isinstance(node.dtype, tuple)
-        shapes, dtypes = (node.shape, node.dtype) if several else ((node.shape,), (node.dtype,))
-        name = self.names.get(node) or getattr(node, "name", None)
-        value = None if several else self.values.get(node)
-        self.nodes.append(
-            GraphNode(
-                len(self.nodes),
-                kind,
-                function,
-                name,
-                name or label,
-                node.shape,
-                ", ".join(dict.fromkeys(map(str, dtypes))),
-                sum(math.prod(s) * d.itemsize for s, d in zip(shapes, dtypes)),
-                None if value is None else Summary(value),
-            )
+    def _made(self, kind: str, function: str, label: str, like: Any, value: Any) -> GraphNode:
+        name = self.names.get(like if isinstance(like, Node) else id(like))
+        name = name or getattr(like, "name", None)
+        several = isinstance(like.dtype, tuple)
+        shapes, dtypes = (like.shape, like.dtype) if several else ((like.shape,), (like.dtype,))
+        made = GraphNode(
+            id=len(self.nodes),
+            kind=kind,
+            function=function,
+            name=name,
+            label=name or label,
+            shape=like.shape,
+            dtype=", ".join(dict.fromkeys(map(str, dtypes))),
+            nbytes=sum(math.prod(s) * d.itemsize for s, d in zip(shapes, dtypes)),
+            value=None if value is None or several else Summary(value),
         )
-        return self.nodes[-1]
+        self.nodes.append(made)
+        return made
 
     def _leaf(self, node: Node) -> GraphNode:
         self.leaves += 1
-        made = self._made(node, "leaf", "", f"leaf{self.leaves}")
+        made = self._made("leaf", "", f"leaf{self.leaves}", node, self.values.get(node))
         gradient = getattr(node, "grad", None)
         made.gradient = None if gradient is None else Summary(bare(gradient))
         return made
@@ -248,22 +252,22 @@ class Builder:
         assert plan is not None
         primitive = plan.primitive
         known = replay.arguments(node, {})
-        tracked = dict(zip(plan.argnums, node.parents))
-        sources = []
-        for key in sorted({*tracked, *(key for key in known if isinstance(key, int))}):
-            if key in tracked:
-                sources.append((key, self.of[tracked[key]]))
-            elif _is_data(primitive, key, known[key]):
-                sources.append((key, self._constant(known[key], primitive, key)))
+        sources = {key: self.of[parent] for key, parent in zip(plan.argnums, node.parents)}
+        for key, value in known.items():
+            if isinstance(key, int) and key not in sources and _is_data(primitive, key, value):
+                sources[key] = self._constant(value, argument_and_rule(primitive, key)[0])
         self.operations += 1
         is_part = primitive.function is tape._result
         name = f"result {known[1]}" if is_part else primitive.name
         kind = "result" if node is self.root else "operation"
-        made = self._made(node, kind, name, f"t{self.operations}")
+        made = self._made(kind, name, f"t{self.operations}", node, self.values.get(node))
         made.symbol = INFIX.get(primitive.function, "")
         made.options = "" if is_part else _options(primitive, known)
         made.origin = getattr(node, "origin", None)
         made.frames = self.frames.get(node, [])
+        if primitive.variadic is None:
+            lost = set(range(len(primitive.rules))) - {*sources, *known}
+            made.missing = [i for i, key in enumerate(sorted({*sources, *lost})) if key in lost]
         for argnum in plan.argnums:
             argument, rule = argument_and_rule(primitive, argnum)
             made.rules.append((argument, rule_text(rule)))
@@ -275,36 +279,31 @@ class Builder:
         if primitive.explained is not None:
             made.fused = True
             if len(known) >= len(primitive.parameters):
-                sentence, arrays = primitive.explained(*(known[i] for i in sorted(known)))
-                made.insight = sentence, {key: Summary(array) for key, array in arrays.items()}
-        for key, source in sources:
+                sentence, shown = primitive.explained(*(known[i] for i in sorted(known)))
+                made.insight = sentence, {key: Summary(array) for key, array in shown.items()}
+        for key, source in sorted(sources.items(), key=itemgetter(0)):
             argument, _ = argument_and_rule(primitive, key)
-            edge = Edge(len(self.edges), source.id, made.id, argument, source.shape, key in tracked)
+            shape = made.shape if is_part else source.shape
+            edge = Edge(len(self.edges), source.id, made.id, argument, shape, key in plan.argnums)
             self.edges.append(edge)
             made.arguments.append(edge)
-        inputs = [source.value for _, source in sources]
-        if made.value is not None and not made.value.finite:
-            made.born = "value" if all(v is None or v.finite for v in inputs) else ""
+        if not _finite(made.value) and _finite(*(source.value for source in sources.values())):
+            made.born = "value"
         return made
 
-    def _constant(self, value: Any, primitive: Primitive, key: int) -> GraphNode:
+    def _constant(self, value: Any, argument: str) -> GraphNode:
         made = self.constants.get(id(value))
         if made is None or not isinstance(value, np.ndarray):
-            self.held.append(value)
             array = np.asarray(value)
-            name = self.names.get(id(value))
-            argument, _ = argument_and_rule(primitive, key)
-            label = name or (argument if len(argument) > 1 else "")
-            if array.ndim == 0 and not name:
-                label = number(array.item())
-            elif not label:
+            name = argument if len(argument) > 1 else ""
+            if array.ndim == 0:
+                name = number(array.item())
+            elif not name and id(value) not in self.names:
                 self.unnamed += 1
-                label = f"c{self.unnamed}"
-            summary = Summary(array)
-            about = label, summary.shape, summary.dtype, summary.nbytes, summary
-            made = GraphNode(len(self.nodes), "constant", "", name, *about)
+                name = f"c{self.unnamed}"
+            made = self._made("constant", "", name, array, array)
             self.constants[id(value)] = made
-            self.nodes.append(made)
+            self.held.append(value)
         return made
 
 
@@ -362,8 +361,9 @@ def _flat(item: Any) -> list[Any]:
 class _Notes:
     """Writes down every step of one pullback."""
 
-    def __init__(self) -> None:
-        self.steps: dict[Node, tuple[Any, list[tuple[int, Any, Any]]]] = {}
+    def __init__(self, of: Mapping[Node, GraphNode]) -> None:
+        self.of = of
+        self.steps: dict[Node, Step] = {}
 
     def walk(self, before: After | None) -> After:
         """Begin, or begin again with the products of zeros dropped."""
@@ -372,15 +372,26 @@ class _Notes:
         def note(node: Node, k: int, g: Any, d: Any) -> Any:
             if before is not None:
                 d = before(node, k, g, d)
-            _, parts = self.steps.setdefault(node, (_summary(g), []))
-            share = fitted(d, node.parents[k], node.plan.primitive)  # type: ignore[union-attr]
-            parts.append((k, np.shape(d), _summary(share)))
+            made, parent = self.of[node], self.of[node.parents[k]]
+            step = self.steps.setdefault(node, Step(made.id, _summary(g), []))
+            share = _summary(fitted(d, node.parents[k], node.plan.primitive))  # type: ignore[union-attr]
+            shape = () if share is None else np.shape(d)
+            extra = len(shape) - len(parent.shape)
+            summed = tuple(
+                i for i, n in enumerate(shape) if i < extra or n > 1 == parent.shape[i - extra]
+            )
+            part = Contribution(parent.id, *made.rules[k], share, summed, shape)
+            step.contributions.append(part)
             return d
 
         return note
 
     def end(self) -> None:
         """Nothing is left to do."""
+
+
+def _finite(*summaries: Summary | None) -> bool:
+    return all(summary is None or summary.finite for summary in summaries)
 
 
 def _summary(g: Any) -> Summary | None:
@@ -399,7 +410,7 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
 
     No tensor's ``.grad`` is touched, and what a fused node keeps for the first backward stays.
     """
-    notes = _Notes()
+    notes = _Notes(builder.of)
     token = watching.set(notes)
     try:
         # A see, even one that changes nothing, keeps rules from using up what the forward left.
@@ -407,31 +418,18 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
     finally:
         watching.reset(token)
     for node, made in builder.of.items():
-        upstream = notes.steps[node][0] if node in notes.steps else None
+        upstream = notes.steps[node].upstream if node in notes.steps else None
         made.gradient = _summary(found[node]) if node in found else upstream
-    steps = [_step(builder, node, *noted) for node, noted in notes.steps.items()]
-    parts = [part for step in steps for part in step.contributions]
-    totals: dict[int, int] = {}
-    for part in parts:
-        totals[part.target] = part.number = totals.get(part.target, 0) + 1
-    for part in parts:
-        part.of = totals[part.target]
-    return steps, found
-
-
-def _step(builder: Builder, node: Node, upstream: Any, parts: list[tuple[int, Any, Any]]) -> Step:
-    made = builder.of[node]
-    contributions = []
-    for k, before, value in parts:
-        parent = builder.of[node.parents[k]]
-        summed: tuple[int, ...] = ()
-        if value is not None:
-            extra = len(before) - len(parent.shape)
-            summed = tuple(
-                i for i, n in enumerate(before) if i < extra or n > 1 == parent.shape[i - extra]
-            )
-        contributions.append(Contribution(parent.id, *made.rules[k], value, summed, before))
-    finite = all(s is None or s.finite for s in (upstream, made.value))
-    if finite and upstream and any(c.value and not c.value.finite for c in contributions):
-        made.born = made.born or "gradient"
-    return Step(made.id, upstream, contributions)
+    totals: Counter[int] = Counter()
+    for step in notes.steps.values():
+        for part in step.contributions:
+            totals[part.target] += 1
+            part.number = totals[part.target]
+        made = builder.nodes[step.node]
+        after = [part.value for part in step.contributions]
+        if step.upstream and _finite(step.upstream, made.value) and not _finite(*after):
+            made.born = made.born or "gradient"
+    for step in notes.steps.values():
+        for part in step.contributions:
+            part.of = totals[part.target]
+    return list(notes.steps.values()), found

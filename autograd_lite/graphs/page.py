@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from autograd_lite.graphs import drawing, text
+from autograd_lite.graphs import drawing
 from autograd_lite.graphs.summary import plain
 
 if TYPE_CHECKING:
@@ -62,17 +62,8 @@ def page(
 
 
 def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
-    """Return the graph's JSON with what the page needs beside.
-
-    That is texts, differences to check gradients with, and for each picture, where nodes are drawn.
-    """
+    """Return the graph's JSON, differences to check gradients with, and where nodes are drawn."""
     data = graph.to_json()
-    for node in graph.operations:
-        data["nodes"][node.id]["text"] = f"{node.label} = {text.call_text(graph, node)}"
-    for step, shown in zip(graph.steps, data["backward"]):
-        for part, contribution in zip(step.contributions, shown["contrib"]):
-            rule, *where = text.rule_and_names(graph, graph.nodes[step.node], part.rule)
-            contribution |= {"rule": rule, "where": "".join(where)}
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
             {"cell": list(d.cell), "slope": plain(d.slope)}

@@ -28,13 +28,13 @@ def _lines(graph: Graph) -> Iterator[str]:
         if node.kind == "leaf" or (node.kind == "constant" and node.shape):
             yield f"  {node.label} = {_value(node.value, node)}"
         elif node.is_operation:
-            yield f"  {_equation(graph, node)} = {_value(node.value, node)}"
+            yield f"  {equation(graph, node)} = {_value(node.value, node)}"
             yield from (f"      {line}" for line in _insight(node))
     yield ""
     yield "Backward, in the opposite order; g is the gradient of what a step computed"
     for number, step in enumerate(graph.steps, 1):
         node = graph.nodes[step.node]
-        yield f"  {number}. {_equation(graph, node)}"
+        yield f"  {number}. {equation(graph, node)}"
         yield f"       g = d {output}/d {node.label} = {_gradient(step.upstream)}"
         for part in step.contributions:
             yield from (f"       {line}" for line in _contribution(graph, step, part))
@@ -44,18 +44,23 @@ def _lines(graph: Graph) -> Iterator[str]:
         yield f"  d {output}/d {node.label} = {_gradient(node.gradient)}"
 
 
-def call_text(graph: Graph, node: GraphNode) -> str:
-    """Return an operation as it would be written: ``a * b``, ``np.sum(t1, axis=1)``."""
-    labels = [graph.nodes[edge.source].label for edge in node.arguments]
-    if node.symbol and len(labels) == 2:
-        return f" {node.symbol} ".join(labels)
+def equation(graph: Graph, node: GraphNode) -> str:
+    """Return an operation as it would be written: ``t2 = a * b``, ``t3 = np.sum(t2, axis=1)``.
+
+    What nothing holds any more is a ``…``. Leaves and constants are their labels.
+    """
+    if not node.is_operation:
+        return node.label
+    texts = [graph.nodes[edge.source].label for edge in node.arguments]
+    for place in node.missing:
+        texts.insert(place, "…")
     if node.function == "indexing":
-        return f"{', '.join(labels)}{node.options}"
-    return f"{node.function}({', '.join([*labels, *([node.options] if node.options else [])])})"
-
-
-def _equation(graph: Graph, node: GraphNode) -> str:
-    return f"{node.label} = {call_text(graph, node)}"
+        call = f"{', '.join(texts)}{node.options}"
+    elif node.symbol:
+        call = f" {node.symbol} ".join(texts)
+    else:
+        call = f"{node.function}({', '.join([*texts, *filter(None, [node.options])])})"
+    return f"{node.label} = {call}"
 
 
 def _value(value: Summary | None, node: GraphNode) -> str:
@@ -81,21 +86,22 @@ def _insight(node: GraphNode) -> Iterator[str]:
         yield from (f"{name} = {_numbers(array)}" for name, array in arrays.items())
 
 
-def rule_and_names(graph: Graph, node: GraphNode, rule: str) -> tuple[str, ...]:
-    """Return a rule, and if it reads any of them, what the arguments and the result are here."""
+def rule_and_names(graph: Graph, step: Step, part: Contribution) -> dict[str, str]:
+    """Return a rule, and what the arguments and the result that it reads are here."""
+    node = graph.nodes[step.node]
     if node.insight is not None and len(node.rules) == 1:
-        return (node.insight[0],)
-    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments}
-    stands["ans"] = node.label
-    used = dict.fromkeys(re.findall(r"\b[a-z]\w*\b", rule))
+        return {"rule": node.insight[0], "where": ""}
+    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments} | {"ans": node.label}
+    used = dict.fromkeys(re.findall(r"\b[a-z]\w*\b", part.rule))
     names = [f"{name} is {stands[name]}" for name in used if stands.get(name, name) != name]
-    return (rule, ", ".join(names)) if names else (rule,)
+    return {"rule": part.rule, "where": ", ".join(names)}
 
 
 def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]:
-    node, target = graph.nodes[step.node], graph.nodes[part.target]
+    target = graph.nodes[part.target]
     value = "not shown" if part.value is None else _numbers(part.value)
-    yield f"to {target.label}: {', where '.join(rule_and_names(graph, node, part.rule))}"
+    rule = ", where ".join(filter(None, rule_and_names(graph, step, part).values()))
+    yield f"to {target.label}: {rule}"
     if part.summed:
         axes = "axis" if len(part.summed) == 1 else "axes"
         yield (

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd_lite.graphs.source import rule_text
+from autograd_lite.graphs.source import argument_and_rule, held, rule_text
 from autograd_lite.graphs.summary import number
 from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
 from autograd_lite.tensor import bare, listening
@@ -100,19 +100,13 @@ class _Watch:
         """Look at the result of a call."""
         if node is not None:
             node.origin = _caller()
-        if self.walking:  # what rules compute is looked at as a whole, by _step
+        if self.walking:  # what rules compute is looked at as a whole, by _look
             return
         bad = _first_bad(result)
-        if bad is None or not all(map(_is_finite, arguments)):
-            return
-        what, value, where, shape = bad
-        given = dict(zip(primitive.parameters, arguments))
-        path, line = _caller()
-        raise NonfiniteError(
-            f"{primitive.name}: the result is {value}{what}{_cell(where)}, "
-            f"from {_operands(given, where, shape, primitive)}; {path}, line {line}. "
-            f"{_cure(primitive, given)}"
-        )
+        if bad is not None and all(map(_is_finite, arguments)):
+            given = dict(zip(primitive.parameters, arguments))
+            said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
+            raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
 
     def walk(self, before: After | None) -> After:
         """Begin a backward pass, or begin it again."""
@@ -131,27 +125,17 @@ class _Watch:
     def _look(self, node: Node, k: int, g: Any, d: Any) -> None:
         plan = node.plan
         assert plan is not None
+        primitive = plan.primitive
         before = bare(list(g) if isinstance(g, Outputs) else g)
-        share = fitted(d, node.parents[k], plan.primitive)
-        bad = _first_bad(bare(d)) or _first_bad(bare(share))
+        bad = _first_bad(bare(d)) or _first_bad(bare(fitted(d, node.parents[k], primitive)))
         if bad is None or not _is_finite(before) or not all(map(_is_finite, node.saved)):
             return
-        primitive, argnum = plan.primitive, plan.argnums[k]
-        what, value, where, shape = bad
-        given = {
-            source if isinstance(source, str) else primitive.parameters[source]: item
-            for source, item in zip(plan.sources, node.saved)
-            if source is not None
-        }
-        which = argnum if primitive.variadic is None else min(argnum, primitive.variadic)
-        origin = getattr(node, "origin", None)
-        place = f"{origin[0]}, line {origin[1]}" if origin else "computed outside find_nonfinite"
+        given = held(node)
+        argument, rule = argument_and_rule(primitive, plan.argnums[k])
         self.found = (
-            f"{primitive.name}, backward: the cotangent of {primitive.parameters[which]} is "
-            f"{value}{what}{_cell(where)}, from "
-            f"{_operands({'g': before, **given}, where, shape, primitive)}, by the rule "
-            f"{rule_text(primitive.rules[which])}; {place}. "
-            f"{_cure(primitive, given, backward=True)}"
+            f"{primitive.name}, backward: the cotangent of {argument} is {bad}, from "
+            f"{_operands({'g': before, **given}, bad, primitive)}, by the rule {rule_text(rule)}; "
+            f"{_place(getattr(node, 'origin', None))}. {_cure(primitive, given, 1)}."
         )
 
     def end(self) -> None:
@@ -161,35 +145,41 @@ class _Watch:
             raise NonfiniteError(self.found)
 
 
-def _is_finite(value: Any) -> bool:
-    return _first_bad(value) is None
+class _Bad(NamedTuple):
+    """The first cell of an array, perhaps one of several, that is not finite."""
+
+    array: Any
+    cell: tuple[int, ...]
+    which: str = ""
+
+    def __str__(self) -> str:
+        at = f" at {list(self.cell)}" if self.cell else ""
+        return f"{number(self.array[self.cell])}{self.which}{at}"
 
 
-def _first_bad(value: Any) -> tuple[str, str, tuple[int, ...], tuple[int, ...]] | None:
-    """Return which of several arrays it is in, the value, the index, the shape; or None."""
+def _first_bad(value: Any) -> _Bad | None:
     if isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
-            bad = _first_bad(item)
-            if bad is not None:
-                return f" in result {i}", *bad[1:]
-        return None
+        found = ((_first_bad(item), i) for i, item in enumerate(value))
+        return next((bad._replace(which=f" in result {i}") for bad, i in found if bad), None)
     if not isinstance(value, (float, np.ndarray, np.floating)):
         return None
     array = np.asarray(value)
     if array.dtype.kind not in "fc" or np.isfinite(array).all():
         return None
-    where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-    return "", number(array[where]), where, array.shape
+    return _Bad(array, tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0]))
 
 
-def _cell(where: tuple[int, ...]) -> str:
-    return f" at {list(where)}" if where else ""
+def _is_finite(value: Any) -> bool:
+    return _first_bad(value) is None
 
 
-def _operands(
-    given: dict[str, Any], where: tuple[int, ...], shape: tuple[int, ...], primitive: Primitive
-) -> str:
+def _place(origin: tuple[str, int] | None) -> str:
+    return f"{origin[0]}, line {origin[1]}" if origin else "computed outside find_nonfinite"
+
+
+def _operands(given: dict[str, Any], bad: _Bad, primitive: Primitive) -> str:
     """Return the numbers that a cell comes from, or the ranges of the arrays where it is many."""
+    shape = bad.array.shape
     texts = []
     for name, value in given.items():
         if isinstance(value, (tuple, list)):
@@ -197,10 +187,8 @@ def _operands(
             texts += [f"{name}[{i}] {_range(v)}" for i, v in enumerate(values)]
         elif isinstance(value, (int, float, np.ndarray, np.generic)) and value is not True:
             array = np.asarray(value)
-            if array.ndim == 0:
-                texts.append(f"{name} = {number(array.item())}")
-            elif primitive.elementwise and np.broadcast_shapes(array.shape, shape) == shape:
-                texts.append(f"{name} = {number(np.broadcast_to(array, shape)[where])}")
+            if primitive.elementwise and np.broadcast_shapes(array.shape, shape) == shape:
+                texts.append(f"{name} = {number(np.broadcast_to(array, shape)[bad.cell])}")
             else:
                 texts.append(f"{name} {_range(array)}")
     return ", ".join(texts) or "finite numbers"
@@ -214,16 +202,14 @@ def _range(array: Any) -> str:
     return f"of shape {array.shape} between {low} and {high}" if low != high else f"= {low}"
 
 
-def _cure(primitive: Primitive, given: dict[str, Any], backward: bool = False) -> str:
+def _cure(primitive: Primitive, given: dict[str, Any], backward: int) -> str:
     """Return what usually helps."""
-    name = primitive.name.rpartition(".")[2]
-    forward_cure, backward_cure = _CURES.get(name, ("", ""))
-    cure = backward_cure if backward else forward_cure
-    if not cure:
-        widths = [v.dtype.itemsize for v in given.values() if hasattr(v, "dtype")]
-        wider = " or a wider dtype" if widths and min(widths) < 8 else ""
-        cure = f"The numbers are too large or too small for their dtype: scale them{wider}"
-    return f"{cure}."
+    cures = _CURES.get(primitive.name.rpartition(".")[2])
+    if cures and cures[backward]:
+        return cures[backward]
+    widths = [v.dtype.itemsize for v in given.values() if hasattr(v, "dtype")]
+    wider = " or a wider dtype" if widths and min(widths) < 8 else ""
+    return f"The numbers are too large or too small for their dtype: scale them{wider}"
 
 
 _EDGE = "The slope is infinite at the edge of the domain: keep away from it with np.clip"
@@ -237,30 +223,21 @@ _LOG = (
 )
 _ROOT = "The slope is infinite at 0: add a small number under the root, np.sqrt(x + 1e-12)"
 _EXP = "Subtract the largest exponent first, as ag.logsumexp and ag.softmax do"
-_CURES = {
-    "log": (_LOG, _LOG),
-    "log2": (_LOG, _LOG),
-    "log10": (_LOG, _LOG),
-    "log1p": ("Keep the argument above -1 with np.maximum", _EDGE),
-    "sqrt": ("Keep the argument at or above 0 with np.maximum(x, 0)", _ROOT),
-    "cbrt": ("", _ROOT.replace("np.sqrt", "np.cbrt")),
-    "divide": (_DENOMINATOR, _DENOMINATOR),
-    "reciprocal": (_DENOMINATOR, _DENOMINATOR),
-    "remainder": (_DENOMINATOR, _DENOMINATOR),
-    "fmod": (_DENOMINATOR, _DENOMINATOR),
-    "exp": (_EXP, _EXP),
-    "exp2": (_EXP, _EXP),
-    "expm1": (_EXP, _EXP),
-    "sinh": (_EXP, _EXP),
-    "cosh": (_EXP, _EXP),
-    "power": (
-        "Keep the base above 0 with np.maximum, and the power within the dtype's range",
-        "An exponent below 1 has an infinite slope at 0: keep the base above 0 with np.maximum",
-    ),
-    "float_power": ("Keep the base above 0 with np.maximum", _EDGE),
-    "arcsin": (_INSIDE, _EDGE),
-    "arccos": (_INSIDE, _EDGE),
-    "arccosh": (_INSIDE, _EDGE),
-    "arctanh": (_INSIDE, _EDGE),
-    "inv": ("The matrix is singular: add a multiple of np.eye, or use np.linalg.lstsq", ""),
+_BASE = "Keep the base above 0 with np.maximum, and the power within the dtype's range"
+_POWER = "An exponent below 1 has an infinite slope at 0: keep the base above 0 with np.maximum"
+_SINGULAR = "The matrix is singular: add a multiple of np.eye, or use np.linalg.lstsq"
+_CURES = {  # by the function: forward, backward
+    name: (forward, backward)
+    for names, forward, backward in (
+        ("log log2 log10", _LOG, _LOG),
+        ("log1p", "Keep the argument above -1 with np.maximum", _EDGE),
+        ("sqrt", "Keep the argument at or above 0 with np.maximum(x, 0)", _ROOT),
+        ("cbrt", "", _ROOT.replace("np.sqrt", "np.cbrt")),
+        ("divide reciprocal remainder fmod", _DENOMINATOR, _DENOMINATOR),
+        ("exp exp2 expm1 sinh cosh", _EXP, _EXP),
+        ("power float_power", _BASE, _POWER),
+        ("arcsin arccos arccosh arctanh", _INSIDE, _EDGE),
+        ("inv", _SINGULAR, ""),
+    )
+    for name in names.split()
 }

@@ -159,6 +159,27 @@ def test_colours_have_a_dark_counterpart_and_enough_contrast() -> None:
         assert f'[fill="{light}"]{{fill:{dark}}}' in drawing.DARK_RULES
 
 
+def test_several_results_are_drawn_in_boxes_of_their_own() -> None:
+    values, vectors = np.linalg.eigh(leaf([[2.0, 1.0], [1.0, 3.0]]))
+    dot = ag.graph(np.sum(values) + np.sum(vectors), grads=True).to_dot()
+    assert not re.search("not kept|not computed|number=", dot)
+    assert "(2,) and (2, 2)" not in " ".join(line for line in dot.splitlines() if "->" in line)
+
+
+def test_a_folded_box_says_what_it_reads() -> None:
+    W, h = leaf(np.eye(3), "W"), np.ones(3)
+    for _ in range(5):
+        h = np.tanh(h @ W)
+    dot = ag.graph(np.sum(h), depth=0).to_dot()
+    assert "10 operations, 528 B kept<" in dot
+    assert "reads W<" in dot
+    loss, model = deep(4)
+    dot = ag.graph(loss, names={"net": model}, depth=0).to_dot()
+    assert "reads net.0.weight, net.0.bias, net.2.weight, …<" in dot
+    opened = ag.graph(loss, names={"net": model}).to_dot()
+    assert 'label="net.0: Linear"' in opened
+
+
 def test_a_single_number_says_which_argument_it_is() -> None:
     dot = ag.graph(ag.cross_entropy(leaf([1.0, 2.0], "z") * 3.0, 1)).to_dot()
     numbers = [line for line in dot.splitlines() if "class=constant" in line]

@@ -265,36 +265,47 @@ def test_a_gradient_that_moving_the_entry_denies_is_questioned(page: Page) -> No
     assert "compute the graph under ag.recording()" in page.text("#node")
 
 
+class Net(ag.nn.Module):
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.encoder, self.head = ag.nn.LayerNorm(3), ag.nn.Linear(3, 1, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.encoder(x))
+
+
 def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     rng = np.random.default_rng(0)
-    model = ag.nn.Sequential(ag.nn.Linear(8, 3, rng=rng), np.tanh, ag.nn.Linear(3, 1, rng=rng))
+    model = ag.nn.Sequential(ag.nn.LayerNorm(8), np.tanh, ag.nn.Linear(8, 1, rng=rng))
     loss = np.sum(model(np.ones((4, 8))))
     shown = "[...document.querySelectorAll('.picture:not([hidden]) svg .node')]"
     titles = f"return {shown}.map(e => e.querySelector('text').textContent)"
     page.open(ag.graph(loss, names={"model": model}), "#0.2")
     opened = page.js(titles)
-    assert "np.tanh" in opened
+    assert "ag.nn.Linear" in opened
     assert opened.count("weight") == 2
     page.find("#fold")[0].click()
-    assert page.js(titles) == ["model.0", "model.2", "np.sum"]
-    assert page.js(f"return {shown}.map(e => e.classList.contains('now'))") == [True, False, False]
+    folded = ["model.0", "np.tanh", "model.2", "np.sum"]
+    assert page.js(titles) == folded
+    assert page.js(f"return {shown}.map(e => e.classList.contains('now'))") == [True] + [False] * 3
     page.js(f"{shown}[0].dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
-    assert page.text("#node h2") == "t2 = np.tanh(t1)"  # the last of those in the box
+    assert page.text("#node h2").startswith("t2 = t1 + ")  # the last of those in the box
     assert page.js(f"return {shown}[0].getAttribute('aria-label')").startswith("folded operations")
     page.colour_by("bytes")
     fills = page.js(f"return {shown}.map(e => e.querySelector('polygon, path').style.fill)")
-    assert ["60%" in fill for fill in fills] == [True, False, False]  # by its largest operation
+    assert ["60%" in fill for fill in fills] == [False, False, True, False]
     find = page.find("#find")[0]
-    find.send_keys("affine" if "affine" in " ".join(opened) else "linear")
-    assert page.js(f"return {shown}.map(e => e.classList.contains('found'))") == [True, True, False]
+    find.send_keys("model")  # the module that an operation stands in
+    found = page.js(f"return {shown}.map(e => e.classList.contains('found'))")
+    assert found == [True, False, True, False]
     page.find("#fold")[0].click()
     assert page.js(titles) == opened
     page.open(ag.graph(loss, names={"model": model}, depth=0), "#0.2")
     assert page.find("#fold")[0].is_selected()
-    assert page.js(titles) == ["model.0", "model.2", "np.sum"]
+    assert page.js(titles) == folded
     # As few boxes as tell something: not one for the whole model.
-    a, b = leaf(np.ones(3), "net.encoder.weight"), leaf(np.ones(3), "net.head.weight")
-    page.open(ag.graph(np.sum(np.tanh(a * 2.0) * b)))
+    net = Net()
+    page.open(ag.graph(np.sum(net(np.ones((2, 3)))), names={"net": net}))
     page.find("#fold")[0].click()
     assert page.js(titles) == ["net.encoder", "net.head", "np.sum"]
     page.open(ag.graph(neuron()))
@@ -424,6 +435,23 @@ def test_both_themes_are_legible(page: Page, theme: str) -> None:
     assert (brightness("svg .leaf polygon", "fill") < 100) is dark
     assert (brightness("svg .leaf text", "fill") > 180) is dark
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_comparison_fits_beside_the_graphs(page: Page) -> None:
+    net = Net()
+    x = np.ones((2, 3))
+    losses = (np.sum(net(x) ** 2.0), np.sum(np.square(net(x))))
+    titles = ("a_rather_long.title_of_one", "another_rather_long.title")
+    page.open(ag.compare_graphs(*losses, names={"a_long_name_of_a_net": net}, titles=titles))
+    wide = "return document.querySelector('{}').{}"
+    assert page.js(wide.format("aside", "scrollWidth")) <= page.js(
+        wide.format("aside", "clientWidth")
+    )
+    buttons, caption = (
+        page.js(f"return document.querySelector('{where}').getBoundingClientRect().right")
+        for where in ("#in", "header")
+    )
+    assert caption - 40 < buttons <= caption
 
 
 def test_a_small_window_keeps_everything_reachable(page: Page) -> None:
