@@ -371,11 +371,11 @@ def test_a_thousand_operations_take_linear_time_and_lines() -> None:
     def measured(length: int) -> tuple[float, int, int]:
         output = chain(length)
         gc.collect()
-        start = time.perf_counter()
+        start = time.process_time()
         graph = ag.graph(output, grads=np.ones(4), max_nodes=10**6)
         lines = graph.to_dot().count("\n")
         text = graph.explain().count("\n")
-        return time.perf_counter() - start, lines, text
+        return time.process_time() - start, lines, text
 
     measured(100)
     short, long = measured(200), measured(1000)
