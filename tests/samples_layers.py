@@ -20,8 +20,8 @@ def normal(*shape: int) -> np.ndarray:
 _LABELS = np.array([0, 3, 1])
 _TARGETS = np.asarray(_rng.uniform(0.05, 0.5, (3, 4)))
 _IMAGES = normal(2, 2, 4, 5)
-_WINDOWS = ((2, 3), (2, 1), (1, 0), (3, 3))  # kernel, stride, padding, output
-_COLUMNS = convolution._columns(_IMAGES, *_WINDOWS)
+_WINDOWS = convolution._Windows((2, 3), (2, 1), padding=(1, 0), out=(3, 3))
+_COLUMNS = convolution._columns(_IMAGES, _WINDOWS)
 
 SAMPLES = [
     Sample(_penalty, normal(4), np.array([1, 2, 0, 3])),
@@ -53,6 +53,6 @@ SAMPLES = [
     Sample(layers._affine, normal(2, 4, 3), normal(2, 3), normal(2)),
     Sample(layers._normalised, normal(3, 4), (-1,), 1e-3),
     Sample(layers._normalised, normal(2, 3, 4), (0, 2), 1e-3),
-    Sample(convolution._columns, _IMAGES, *_WINDOWS, linear=True),
-    Sample(convolution._images, normal(*_COLUMNS.shape), _IMAGES.shape, *_WINDOWS, linear=True),
+    Sample(convolution._columns, _IMAGES, _WINDOWS, linear=True),
+    Sample(convolution._images, normal(*_COLUMNS.shape), _IMAGES.shape, _WINDOWS, linear=True),
 ]  # fmt: skip

@@ -8,8 +8,10 @@ other's rule, so derivatives of any order follow.
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -30,68 +32,67 @@ def _pair(layer: str, name: str, value: Any, least: int = 1) -> Pair:
     return int(pair[0]), int(pair[1])
 
 
-def _out_size(layer: str, size: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Pair:
-    room = [n + 2 * p - k for n, k, p in zip(size, kernel, padding)]
-    if min(room) < 0:
-        raise ValueError(
-            f"{layer}: images of {size[0]} x {size[1]} with padding {padding} are smaller than "
-            f"the kernel {kernel}"
-        )
-    return room[0] // stride[0] + 1, room[1] // stride[1] + 1
+class _Windows(NamedTuple):
+    """Where the windows of a convolution or pooling lie, and how many there are."""
+
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    out: Pair
+
+    def places(self) -> Iterator[tuple[int, int, slice, slice]]:
+        """Yield each place in a window, and the rows and columns of all pixels that lie there."""
+        (down, right), (height, width) = self.stride, self.out
+        for i, j in itertools.product(*map(range, self.kernel)):
+            rows = slice(i, i + down * (height - 1) + 1, down)
+            yield i, j, rows, slice(j, j + right * (width - 1) + 1, right)
 
 
-def _slices(i: int, j: int, out: Pair, stride: Pair) -> tuple[slice, slice]:
-    """Return where the pixels lie that are at place (i, j) of their windows."""
-    rows = slice(i, i + stride[0] * (out[0] - 1) + 1, stride[0])
-    return rows, slice(j, j + stride[1] * (out[1] - 1) + 1, stride[1])
-
-
-def _columns_cotangent(
-    g: Any, like: Any, kernel: Pair, stride: Pair, padding: Pair, out: Pair
-) -> Any:
-    return _images(g, like.shape, kernel, stride, padding, out)
+def _columns_cotangent(g: Any, like: Any, windows: _Windows) -> Any:
+    return _images(g, like.shape, windows)
 
 
 @primitive(_columns_cotangent, ignores=["fill"])
-def _columns(
-    x: Any, kernel: Pair, stride: Pair, padding: Pair, out: Pair, fill: float = 0.0
-) -> Any:
+def _columns(x: Any, windows: _Windows, fill: float = 0.0) -> Any:
     """Return (channels, kernel height, kernel width, out height, out width, batch)."""
     x = x.transpose(1, 2, 3, 0)
-    if padding != (0, 0):
-        (top, left), (c, h, w, n) = padding, x.shape
+    (top, left), (c, h, w, n) = windows.padding, x.shape
+    if top or left:
         padded = np.full((c, h + 2 * top, w + 2 * left, n), fill, x.dtype)
         padded[:, top : top + h, left : left + w] = x
         x = padded
-    columns = np.empty((x.shape[0], *kernel, *out, x.shape[3]), x.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows, cols = _slices(i, j, out, stride)
-            columns[:, i, j] = x[:, rows, cols]
+    columns = np.empty((c, *windows.kernel, *windows.out, n), x.dtype)
+    for i, j, rows, cols in windows.places():
+        columns[:, i, j] = x[:, rows, cols]
     return columns
 
 
-@primitive(lambda g, kernel, stride, padding, out: _columns(g, kernel, stride, padding, out))
-def _images(
-    columns: Any, shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair, out: Pair
-) -> Any:
+@primitive(lambda g, windows: _columns(g, windows))
+def _images(columns: Any, shape: tuple[int, ...], windows: _Windows) -> Any:
     """Return images of a shape, each pixel the sum of its places in the columns."""
-    n, c, h, w = shape
-    top, left = padding
+    (top, left), (n, c, h, w) = windows.padding, shape
     x = np.zeros((c, h + 2 * top, w + 2 * left, n), columns.dtype)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            rows, cols = _slices(i, j, out, stride)
-            x[:, rows, cols] += columns[:, i, j]
+    for i, j, rows, cols in windows.places():
+        x[:, rows, cols] += columns[:, i, j]
     return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
 
 
-def _four_axes(layer: str, x: Any, channels: int | None = None) -> Any:
-    x = floats(layer, x)
+def _laid_out(layer: Any, x: Any, channels: int | None = None, fill: float = 0.0) -> Any:
+    """Return the windows of a layer's input as :func:`_columns` does, the kernel as one axis."""
+    name, x = type(layer).__name__, floats(type(layer).__name__, x)
     if x.ndim != 4 or channels not in (None, x.shape[1]):
         expected = f"(batch, {'channels' if channels is None else channels}, height, width)"
-        raise ValueError(f"{layer}: expected input of shape {expected}, got {x.shape}")
-    return x
+        raise ValueError(f"{name}: expected input of shape {expected}, got {x.shape}")
+    kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+    room = [n + 2 * p - k for n, p, k in zip(x.shape[2:], padding, kernel)]
+    if min(room) < 0:
+        raise ValueError(
+            f"{name}: images of {x.shape[2]} x {x.shape[3]} with padding {padding} are smaller "
+            f"than the kernel {kernel}"
+        )
+    out = (room[0] // stride[0] + 1, room[1] // stride[1] + 1)
+    columns = _columns(x, _Windows(kernel, stride, padding, out), fill)
+    return columns.reshape(x.shape[1], -1, *out, len(x))
 
 
 class Conv2d(Module):
@@ -152,14 +153,12 @@ class Conv2d(Module):
 
     def forward(self, x: Any) -> Any:
         """Return shape (batch, out_channels, out height, out width)."""
-        x = _four_axes("Conv2d", x, self.in_channels)
-        out = _out_size("Conv2d", x.shape[2:], self.kernel_size, self.stride, self.padding)
-        columns = _columns(x, self.kernel_size, self.stride, self.padding, out)
+        columns = _laid_out(self, x, self.in_channels)
         weight = self.weight.reshape(self.out_channels, -1)
         y = weight @ columns.reshape(weight.shape[1], -1)
         if self.bias is not None:
             y = y + self.bias.reshape(-1, 1)
-        return y.reshape(self.out_channels, *out, x.shape[0]).transpose(3, 0, 1, 2)
+        return y.reshape(self.out_channels, *columns.shape[2:]).transpose(3, 0, 1, 2)
 
 
 class _Pool2d(Module):
@@ -174,14 +173,6 @@ class _Pool2d(Module):
             raise ValueError(
                 f"{name}: padding {self.padding} must be at most half the kernel {self.kernel_size}"
             )
-
-    def _windows(self, x: Any, fill: float) -> Any:
-        """Return (channels, kernel pixels, out height, out width, batch)."""
-        name = type(self).__name__
-        x = _four_axes(name, x)
-        out = _out_size(name, x.shape[2:], self.kernel_size, self.stride, self.padding)
-        columns = _columns(x, self.kernel_size, self.stride, self.padding, out, fill)
-        return columns.reshape(x.shape[1], -1, *out, x.shape[0])
 
 
 class MaxPool2d(_Pool2d):
@@ -207,7 +198,7 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, x: Any) -> Any:
         """Return shape (batch, channels, out height, out width)."""
-        return np.max(self._windows(x, -math.inf), axis=1).transpose(3, 0, 1, 2)
+        return np.max(_laid_out(self, x, fill=-math.inf), axis=1).transpose(3, 0, 1, 2)
 
 
 class AvgPool2d(_Pool2d):
@@ -233,4 +224,4 @@ class AvgPool2d(_Pool2d):
 
     def forward(self, x: Any) -> Any:
         """Return shape (batch, channels, out height, out width)."""
-        return np.mean(self._windows(x, 0.0), axis=1).transpose(3, 0, 1, 2)
+        return np.mean(_laid_out(self, x), axis=1).transpose(3, 0, 1, 2)

@@ -5,7 +5,7 @@ import pytest
 
 import autograd_lite as ag
 from autograd_lite import nn
-from autograd_lite.nn.convolution import _columns, _images
+from autograd_lite.nn.convolution import _columns, _images, _Windows
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_convolution_is_differentiable_twice(rng):
 )
 def test_columns_and_images_are_each_others_transpose(rng, geometry):
     x = rng.integers(-4, 5, (2, 3, 5, 5)).astype(float)
-    columns = _columns(x, *geometry)
+    columns = _columns(x, _Windows(*geometry))
     g = rng.integers(-4, 5, columns.shape).astype(float)
-    assert np.sum(columns * g) == np.sum(x * _images(g, x.shape, *geometry))
+    assert np.sum(columns * g) == np.sum(x * _images(g, x.shape, _Windows(*geometry)))
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.AvgPool2d((2, 3), 1)])
