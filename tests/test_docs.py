@@ -88,9 +88,12 @@ def documented() -> dict[str, Any]:
     return {n: v for n, v in public.items() if inspect.isclass(v) or inspect.isroutine(v)}
 
 
-@pytest.mark.parametrize("name", sorted(documented()))
+DOCUMENTED = documented()
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
 def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> None:
-    value = documented()[name]
+    value = DOCUMENTED[name]
     text = inspect.getdoc(value) or ""
     assert re.search(r"^Examples\n-{8}$(?s:.*)^>>> ", text, re.MULTILINE), f"{name} has no example"
     for parameter in inspect.signature(value).parameters:
