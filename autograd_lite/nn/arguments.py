@@ -83,6 +83,20 @@ def floats(name: str, x: Any) -> Any:
     return x.astype(float)
 
 
+def shaped(layer: str, x: Any, fits: Callable[[tuple[int, ...]], bool], shape: str) -> Any:
+    """Return a layer's input as :func:`floats` does, checked to have a shape, given in words too.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit.
+    """
+    x = floats(layer, x)
+    if not fits(x.shape):
+        raise ValueError(f"{layer}: expected input of shape {shape}, got {x.shape}")
+    return x
+
+
 def parameter(layer: str, values: Any, dtype: DTypeLike) -> Tensor:
     """Return a parameter of a floating-point dtype."""
     if np.dtype(dtype).kind != "f":

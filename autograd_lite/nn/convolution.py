@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd_lite.nn.arguments import count, floats, is_count, require, uniform
+from autograd_lite.nn.arguments import count, is_count, require, shaped, uniform
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import primitive
 
@@ -79,10 +79,9 @@ def _images(columns: Any, shape: tuple[int, ...], windows: _Windows) -> Any:
 
 def _laid_out(layer: Any, x: Any, channels: int | None = None, fill: float = 0.0) -> Any:
     """Return the windows of a layer's input as :func:`_columns` does, the kernel as one axis."""
-    name, x = type(layer).__name__, floats(type(layer).__name__, x)
-    if x.ndim != 4 or channels not in (None, x.shape[1]):
-        expected = f"(batch, {'channels' if channels is None else channels}, height, width)"
-        raise ValueError(f"{name}: expected input of shape {expected}, got {x.shape}")
+    name = type(layer).__name__
+    words = f"(batch, {'channels' if channels is None else channels}, height, width)"
+    x = shaped(name, x, lambda shape: len(shape) == 4 and channels in (None, shape[1]), words)
     kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
     room = [n + 2 * p - k for n, p, k in zip(x.shape[2:], padding, kernel)]
     if min(room) < 0:

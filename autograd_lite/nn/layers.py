@@ -10,17 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from autograd_lite.nn import functions as F
-from autograd_lite.nn.arguments import count, floats, generator, parameter, require, uniform
+from autograd_lite.nn.arguments import count, floats, generator, parameter, require, shaped, uniform
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import bare, primitive
-
-
-def _last_axis(layer: str, x: Any, n: int) -> Any:
-    x = floats(layer, x)
-    if x.ndim == 0 or x.shape[-1] != n:
-        raise ValueError(f"{layer}: expected input of shape (..., {n}), got {x.shape}")
-    return x
-
 
 # ---------------------------------------------------------------------------- linear
 
@@ -44,27 +36,6 @@ def _affine(x: Any, weight: Any, bias: Any) -> Any:
     out = x @ weight.T
     out += bias
     return out
-
-
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """Return ``x @ weight.T + bias`` as one node of the graph.
-
-    Parameters
-    ----------
-    x : array or Tensor of shape (..., in)
-        The input.
-    weight : array or Tensor of shape (out, in)
-        PyTorch's layout.
-    bias : array or Tensor of shape (out,), optional
-        What is added.
-
-    Examples
-    --------
-    >>> from autograd_lite.nn.layers import linear
-    >>> linear(np.ones((1, 2)), np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0.0, 10.0]))
-    array([[ 3., 17.]])
-    """
-    return _linear(x, weight) if bias is None else _affine(x, weight, bias)
 
 
 class Linear(Module):
@@ -113,7 +84,9 @@ class Linear(Module):
 
     def forward(self, x: Any) -> Any:
         """Return an array or tensor of shape (..., out_features)."""
-        return linear(_last_axis("Linear", x, self.in_features), self.weight, self.bias)
+        n = self.in_features
+        x = shaped("Linear", x, lambda shape: shape[-1:] == (n,), f"(..., {n})")
+        return _linear(x, self.weight) if self.bias is None else _affine(x, self.weight, self.bias)
 
 
 class Embedding(Module):
@@ -265,13 +238,9 @@ class LayerNorm(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the shape of ``x``."""
-        x = floats("LayerNorm", x)
-        n = len(self.normalized_shape)
-        if x.shape[-n:] != self.normalized_shape:
-            raise ValueError(
-                f"LayerNorm: expected input whose last axes are {self.normalized_shape}, "
-                f"got {x.shape}"
-            )
+        own, n = self.normalized_shape, len(self.normalized_shape)
+        words = f"(..., {', '.join(map(str, own))})"
+        x = shaped("LayerNorm", x, lambda shape: shape[-n:] == own, words)
         out = _normalised(x, tuple(range(-n, 0)), self.eps)
         return out if self.weight is None else out * self.weight + self.bias
 
@@ -340,17 +309,13 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the shape of ``x``: (batch, features) or (batch, features, length)."""
-        x = floats("BatchNorm1d", x)
-        if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"BatchNorm1d: expected input of shape (batch, {self.num_features}) or "
-                f"(batch, {self.num_features}, length), got {x.shape}"
-            )
+        n = self.num_features
+        words = f"(batch, {n}) or (batch, {n}, length)"
+        x = shaped("BatchNorm1d", x, lambda shape: len(shape) in (2, 3) and shape[1] == n, words)
         axis = (0, 2)[: x.ndim - 1]
         shape = (1, -1, 1)[: x.ndim]
         if self.training:
-            n = x.size // self.num_features
-            if n < 2:
+            if x.size < 2 * n:
                 raise ValueError(
                     "BatchNorm1d: training needs more than one value per feature; use a larger "
                     "batch (drop_last for the last one), or model.eval()"

@@ -63,7 +63,9 @@ def test_bad_arguments_are_named(rng):
         nn.Dropout(0.5, rng=None)
     with pytest.raises(ValueError, match="LayerNorm: normalized_shape must name at least one axis"):
         nn.LayerNorm(())
-    with pytest.raises(ValueError, match=r"LayerNorm: expected input whose last axes are \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"LayerNorm: expected input of shape \(..., 3\), got \(3, 4\)"
+    ):
         nn.LayerNorm(3)(np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"BatchNorm1d: expected input of shape \(batch, 3\) or"):
         nn.BatchNorm1d(3)(np.ones((2, 4)))
