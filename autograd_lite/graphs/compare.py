@@ -54,43 +54,35 @@ class Comparison:
     def __init__(
         self, first: Graph, second: Graph, titles: tuple[str, str], seconds: Sequence[float] = ()
     ) -> None:
-        self.graphs = first, second = first.with_gradients, second.with_gradients
+        self.graphs = graphs = first.with_gradients, second.with_gradients
         self.titles = titles
-        found = [g.leaf_gradients for g in self.graphs]
-        shared = [(node, _twin(node, found[1])) for node in found[0]]
-        pairs = [(node, found[0][node], found[1][twin]) for node, twin in shared if twin]
-        self.difference = max(
-            (float(np.max(np.abs(a - b), initial=0)) for _, a, b in pairs), default=0.0
-        )
-        largest = [max(n.nbytes for n in g.operations) for g in self.graphs]
-        values = [str(g.output.value) for g in self.graphs]
-        self.rows: list[tuple[str, str, str]] = [
-            ("operations", str(len(first.operations)), str(len(second.operations))),
-            ("kept for backward", size_text(first.kept_bytes), size_text(second.kept_bytes)),
-            ("largest result", size_text(largest[0]), size_text(largest[1])),
-            ("value", values[0], values[1]),
+        a, b = (graph.leaf_gradients for graph in graphs)
+        alike: dict[Any, Node] = {(node.name, node.shape): node for node in b if node.name}
+        twins = {node: node if node in b else alike.get((node.name, node.shape)) for node in a}
+        shared = {node: twin for node, twin in twins.items() if twin is not None}
+        gaps = [float(np.max(np.abs(a[x] - b[y]), initial=0)) for x, y in shared.items()]
+        self.difference = max(gaps, default=0.0)
+        self.rows: list[tuple[str, ...]] = [
+            ("operations", *(str(len(g.operations)) for g in graphs)),
+            ("kept for backward", *(size_text(g.kept_bytes) for g in graphs)),
+            ("largest result", *(size_text(max(n.nbytes for n in g.operations)) for g in graphs)),
+            ("value", *(str(g.output.value) for g in graphs)),
         ]
         if seconds:
-            times = [f"{1e3 * t:.3g} ms" for t in seconds]
-            self.rows.append(("forward and backward", times[0], times[1]))
-        for node, a, b in pairs:
-            name = first.label_of(node)
-            norms = number(np.linalg.norm(a)), number(np.linalg.norm(b))
-            self.rows.append((f"|gradient of {name}|", *norms))
-        count = len(pairs)
-        self.sentence = (
-            f"The gradients of the {count} {'leaf' if count == 1 else 'leaves'} that they share "
-            f"differ by {self.difference:.2g} at most."
-            if pairs
-            else "They share no leaf."
-        )
+            self.rows.append(("forward and backward", *(f"{1e3 * t:.3g} ms" for t in seconds)))
+        for x, y in shared.items():
+            norms = (number(np.linalg.norm(gradient)) for gradient in (a[x], b[y]))
+            self.rows.append((f"|gradient of {graphs[0].label_of(x)}|", *norms))
+        leaves = f"{len(shared)} {'leaf' if len(shared) == 1 else 'leaves'}"
+        said = f"The gradients of the {leaves} that they share differ by {self.difference:.2g}"
+        self.sentence = f"{said} at most." if shared else "They share no leaf."
 
     def __str__(self) -> str:
         rows = [("", *self.titles), *self.rows]
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         lines = [
-            "  ".join([row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].rjust(widths[2])])
-            for row in rows
+            "  ".join([a.ljust(widths[0]), b.rjust(widths[1]), c.rjust(widths[2])])
+            for a, b, c in rows
         ]
         return "\n".join([*lines, self.sentence])
 
@@ -120,15 +112,6 @@ class Comparison:
             ".txt": lambda: f"{self}\n",
         }
         return write(path, writers, "Comparison.save")
-
-
-def _twin(node: Node, others: dict[Node, Any]) -> Node | None:
-    """Return the same leaf, or one of the same name and shape, among others."""
-    if node in others:
-        return node
-    name = getattr(node, "name", None)
-    alike = (o for o in others if name and getattr(o, "name", None) == name)
-    return next((o for o in alike if o.shape == node.shape), None)
 
 
 @contextmanager

@@ -174,7 +174,7 @@ class _Drawing:
         shape, style, (fill, _), (line, _) = KINDS[kind]
         look = {"class": kind, "shape": shape, "style": style, "fillcolor": fill, "color": line}
         attributes |= look | {"tooltip": _plain(tooltip)}
-        frame.node(key, self.label(rows), id=key, **attributes)
+        frame.node(key, self.label([row for row in rows if row.text]), id=key, **attributes)
 
     def arrow(
         self, edge: Edge, tail: str, head: str, labelled: bool = True, **attributes: str
@@ -189,7 +189,7 @@ class _Drawing:
 
 
 class Row(NamedTuple):
-    """A row of a box: a text, or a quantity with its numbers."""
+    """A row of a box: a text, without which there is no row, or a quantity with its numbers."""
 
     style: str  # "title", "symbol", "name", "muted", "born", or the quantity: "value", "grad"
     text: str  # "not kept", "not computed" for a quantity
@@ -205,8 +205,8 @@ def _folded_rows(box: Box, graph: Graph) -> list[Row]:
     sources = (graph.nodes[edge.source] for node in box.members for edge in node.arguments)
     names = list(dict.fromkeys(node.label for node in sources if node.kind == "leaf"))
     said = f"{count:,} operation{'s' * (count != 1)}, {kept} kept"
-    reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}"
-    return [Row("title", title), Row("muted", said), *([Row("muted", reads)] if names else [])]
+    reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
+    return [Row("title", title), Row("muted", said), Row("muted", reads)]
 
 
 def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row]:
@@ -214,40 +214,39 @@ def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row
 
     ``said`` is which use it is or, of a single number, which argument.
     """
-    label = node.label.removeprefix(f"{frame}.")
+    title, use = Row("title", node.label.removeprefix(f"{frame}.")), Row("muted", said)
     about = f"{shape_text(node.shape)} {node.dtype}"
-    value = Row("value", "not kept", node.value)
+    value, gradient = _quantities(node)
     if node.kind == "leaf":
-        uses = [Row("muted", said)] if said else []
-        gradient = Row("grad", "not computed", node.gradient)
-        return [Row("title", label), Row("muted", about), *uses, value, gradient]
+        return [title, Row("muted", about), use, value, gradient]
     if node.shape == () and not node.name:
-        return [Row("title", label)] + ([Row("muted", said)] if said else [])
-    return [Row("title", label), Row("muted", f"constant {about}"), value]
+        return [title, use]
+    return [title, Row("muted", f"constant {about}"), value]
 
 
 def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
-    rows = [Row("name", node.name)] if node.name else []
-    if node.symbol:
-        rows.append(Row("symbol", SYMBOLS.get(node.symbol, node.symbol)))
-        rows.append(Row("muted", node.function))
-    else:
-        rows.append(Row("title", node.function))
-    rows += [Row("muted", node.options)] if node.options else []
-    rows += [Row("muted", "fused: one node")] if node.fused else []
-    rows += [Row("born", _birth(node))] if node.born else []
+    rows = [
+        Row("name", node.name or ""),
+        Row("symbol", SYMBOLS.get(node.symbol, node.symbol)),
+        Row("muted" if node.symbol else "title", node.function),
+        Row("muted", node.options),
+        Row("muted", "fused: one node" if node.fused else ""),
+        Row("born", _birth(node)),
+    ]
     if node.several:
         return rows  # each result has a box of its own
-    rows.append(Row("value", "not kept", node.value))
-    if gradients or node.gradient is not None:
-        rows.append(Row("grad", "not computed", node.gradient))
-    return rows
+    return rows + _quantities(node)[: 2 if gradients or node.gradient is not None else 1]
+
+
+def _quantities(node: GraphNode) -> list[Row]:
+    gradient = Row("grad", "not computed", node.gradient)
+    return [Row("value", "not kept", node.value), gradient]
 
 
 def _birth(node: GraphNode) -> str:
-    if node.born == "gradient":
-        return "gradient not finite from here"
-    return "nan is born here" if node.value is not None and node.value.nans else "inf is born here"
+    if node.born != "value" or node.value is None:
+        return "gradient not finite from here" if node.born else ""
+    return f"{'nan' if node.value.nans else 'inf'} is born here"
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -251,8 +251,9 @@ function backward(graph, step) {
 
 function insight(node) {
   if (!node.insight) return [];
-  return [make("h3", {}, "One fused node"), make("p", {}, make("code", {}, node.insight.text)),
-    ...Object.entries(node.insight.arrays).flatMap(([name, array]) => [make("p", { class: "mono" }, name), figure(array, "value")])];
+  const [sentence, arrays] = node.insight;
+  return [make("h3", {}, "One fused node"), make("p", {}, make("code", {}, sentence)),
+    ...Object.entries(arrays).flatMap(([name, array]) => [make("p", { class: "mono" }, name), figure(array, "value")])];
 }
 
 function ordinal(n) {
@@ -300,7 +301,7 @@ function inspect() {
       node.scope ? row("module", node.scope) : null,
       node.src ? row("line", node.src) : null,
       node.op ? row("keeps", node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing") : null,
-      ...node.rules.map((r) => row(`rule, ${r.arg}`, make("code", {}, r.rule))),
+      ...node.rules.map(([argument, rule]) => row(`rule, ${argument}`, make("code", {}, rule))),
       parents.length ? row("from", ...list(parents)) : null,
       children.length ? row("used by", ...list(children)) : null,
       node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null),

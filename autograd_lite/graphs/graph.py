@@ -12,7 +12,6 @@ from typing import Any, Literal
 from autograd_lite.graphs import drawing, folding, page, text
 from autograd_lite.graphs.model import (
     Builder,
-    Contribution,
     Edge,
     GraphNode,
     Step,
@@ -28,6 +27,13 @@ from autograd_lite.tensor import Tensor
 VERSION = 1  # of the JSON
 NUMBERS = 100_000  # that the JSON shows of all values together, so that it stays within megabytes
 FEWEST = 64  # numbers of an array that are shown whole in any case
+# What the JSON holds of each: its key, and the attribute where that has another name.
+NODE = (
+    "id kind op=function name label scope shape dtype bytes=nbytes value grad=gradient src=place "
+    "rules options kept kept_bytes fused insight born"
+)
+EDGE = "from=source to=target arg=argument shape tracked"
+CONTRIBUTION = "to=target arg=argument value summed_axes=summed before"
 
 
 class Graph:
@@ -152,36 +158,37 @@ class Graph:
         -------
         dict
             ``version``; ``nodes`` with id, kind, op, name, label, text, scope, shape, dtype, bytes,
-            value and grad (null, or stats, hist and preview), src, rules, options, kept,
-            kept_bytes, fused, insight, born; ``edges`` with from, to, arg, shape, tracked;
-            ``backward``, the steps in order, with node, upstream_norm, and for each contribution:
-            to, arg, rule, where, norm, value, summed_axes, before, n_of_m.
+            value and grad (null, or stats, hist and preview), src, rules (argument and rule),
+            options, kept, kept_bytes, fused, insight (null, or a sentence and arrays), born;
+            ``edges`` with from, to, arg, shape, tracked; ``backward``, the steps in order, with
+            node, upstream_norm, and for each contribution: to, arg, rule, where, norm, value,
+            summed_axes, before, n_of_m.
         """
         most = min(WHOLE, max(FEWEST, NUMBERS // len(self.nodes)))
+        steps = [
+            {
+                "node": step.node,
+                "upstream_norm": _norm(step.upstream),
+                "contrib": [
+                    _fields(part, CONTRIBUTION, FEWEST)
+                    | {"norm": _norm(part.value), "n_of_m": [part.number, part.of]}
+                    | text.rule_and_names(self, step, part)
+                    for part in step.contributions
+                ],
+            }
+            for step in self.steps
+        ]
         return {
             "version": VERSION,
             "caption": self.caption,
             "note": self.note,
             "output": self.output.id,
             "nodes": [
-                _node_json(node, most) | {"text": text.equation(self, node)} for node in self.nodes
+                _fields(node, NODE, most) | {"text": text.equation(self, node)}
+                for node in self.nodes
             ],
-            "edges": [
-                {"from": e.source, "to": e.target, "arg": e.argument}
-                | {"shape": list(e.shape), "tracked": e.tracked}
-                for e in self.edges
-            ],
-            "backward": [
-                {
-                    "node": step.node,
-                    "upstream_norm": _norm(step.upstream),
-                    "contrib": [
-                        _contribution_json(part) | text.rule_and_names(self, step, part)
-                        for part in step.contributions
-                    ],
-                }
-                for step in self.steps
-            ],
+            "edges": [_fields(edge, EDGE) for edge in self.edges],
+            "backward": steps,
         }
 
     def explain(self) -> str:
@@ -244,35 +251,18 @@ def to_text(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
 
-def _node_json(node: GraphNode, most: int) -> dict[str, Any]:
-    insight = None
-    if node.insight is not None:
-        sentence, arrays = node.insight
-        insight = {"text": sentence, "arrays": {k: s.to_json() for k, s in arrays.items()}}
-    same = "id kind name label scope dtype options kept kept_bytes fused".split()
-    return {key: getattr(node, key) for key in same} | {
-        "op": node.function,
-        "shape": list(node.shape),
-        "bytes": node.nbytes,
-        "value": node.value and node.value.to_json(most),
-        "grad": node.gradient and node.gradient.to_json(most),
-        "src": node.place,
-        "rules": [{"arg": argument, "rule": rule} for argument, rule in node.rules],
-        "insight": insight,
-        "born": node.born or None,
-    }
+def _fields(item: Any, names: str, most: int = FEWEST) -> dict[str, Any]:
+    """Return attributes of an object as JSON has them, arrays of at most so many numbers."""
+    pairs = (name.partition("=") for name in names.split())
+    return {key: _json(getattr(item, attribute or key), most) for key, _, attribute in pairs}
 
 
-def _contribution_json(part: Contribution) -> dict[str, Any]:
-    return {
-        "to": part.target,
-        "arg": part.argument,
-        "norm": _norm(part.value),
-        "value": part.value and part.value.to_json(FEWEST),
-        "summed_axes": list(part.summed),
-        "before": list(part.before),
-        "n_of_m": [part.number, part.of],
-    }
+def _json(value: Any, most: int) -> Any:
+    if isinstance(value, Summary):
+        return value.to_json(most)
+    if isinstance(value, dict):
+        return {key: _json(item, most) for key, item in value.items()}
+    return [_json(item, most) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _norm(summary: Summary | None) -> Any:

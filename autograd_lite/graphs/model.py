@@ -322,8 +322,7 @@ def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
         if isinstance(key, int) and _is_data(primitive, key, value):
             continue
         name = key if isinstance(key, str) else argument_and_rule(primitive, key)[0]
-        i = primitive.index.get(name, 0)
-        if i < len(primitive.defaults) and value is primitive.defaults[i]:
+        if value is primitive.defaults[primitive.index.get(name, 0)]:
             continue
         if primitive.function.__name__ == "getitem" and key == 1:
             texts.append(_index_text(value))

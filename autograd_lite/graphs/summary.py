@@ -11,6 +11,7 @@ import numpy as np
 WHOLE = 1024  # numbers up to which an array is held whole
 CORNER = 16  # rows and columns held of a larger one
 BINS = 20
+STATISTICS = ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs")
 
 
 class Summary:
@@ -48,7 +49,7 @@ class Summary:
         return _statistics(self.array)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs", "histogram"):
+        if name in (*STATISTICS, "histogram"):
             return self._statistics[name]
         raise AttributeError(f"a summary has no {name}")
 
@@ -96,9 +97,8 @@ class Summary:
             side = min(CORNER, math.isqrt(most))
             array, whole = array.reshape(-1, array.shape[-1])[:side, :side], False
         numbers = [plain(x) for x in array.reshape(-1).tolist()]
-        keys = ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs")
         return {
-            "stats": {key: plain(self._statistics[key]) for key in keys},
+            "stats": {key: plain(self._statistics[key]) for key in STATISTICS},
             "hist": self.histogram,
             "preview": {"shape": list(array.shape), "data": numbers, "whole": whole},
         }
@@ -107,16 +107,15 @@ class Summary:
 def _statistics(array: Any) -> dict[str, Any]:
     numeric = array.astype(np.float64) if array.dtype.kind in "fiub" else np.zeros(0)
     finite = numeric[np.isfinite(numeric)]
+    scale = float(np.abs(finite).max(initial=0)) or 1.0  # so that no square overflows
     with np.errstate(all="ignore"):
-        found: dict[str, Any] = dict.fromkeys(("min", "max", "mean", "std"), math.nan)
-        if finite.size:
-            found = {key: float(getattr(finite, key)()) for key in found}
-        scale = float(np.abs(finite).max(initial=0))  # so that no square overflows
-        root = float(np.sqrt(np.sum((finite / scale) ** 2))) if scale else 0.0
-    found["norm"] = scale * root
-    found["zeros"] = int(np.sum(numeric == 0))
-    found["nans"] = int(np.isnan(numeric).sum())
-    found["infs"] = int(np.isinf(numeric).sum())
+        found: dict[str, Any] = {
+            key: float(getattr(finite, key)()) if finite.size else math.nan
+            for key in STATISTICS[:4]
+        }
+        found["norm"] = scale * float(np.sqrt(np.sum((finite / scale) ** 2)))
+    for key, hit in zip(STATISTICS[5:], (numeric == 0, np.isnan(numeric), np.isinf(numeric))):
+        found[key] = int(hit.sum())
     low, high = found["min"], found["max"]
     found["histogram"] = None
     if finite.size > 1 and 0 < high - low < math.inf:
