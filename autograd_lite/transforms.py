@@ -162,7 +162,7 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else total
+    return float(total) if type(original) is float else np.asarray(total)
 
 
 def _argnums(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

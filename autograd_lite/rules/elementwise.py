@@ -168,12 +168,8 @@ derivative(np.nan_to_num,  lambda g, x: np.where(np.isfinite(x), g, 0),
                            ignores=["nan", "posinf", "neginf"], selects=True)
 
 # ---------------------------------------------------------------------------- steps
-derivative(np.sign,         _zero)
-derivative(np.floor,        _zero)
-derivative(np.ceil,         _zero)
-derivative(np.trunc,        _zero)
-derivative(np.rint,         _zero)
-derivative(np.fix,          _zero)
+for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix):
+    derivative(_step,       _zero)
 derivative(np.round,        _zero, ignores=["decimals"])
 derivative(np.around,       _zero, ignores=["decimals"])
 derivative(np.floor_divide, _zero, _zero, domain=(0.2, 2))

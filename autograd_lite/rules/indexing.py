@@ -9,6 +9,7 @@ Conventions
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +46,10 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
         out[index] = values
     elif _has_slices(index, out.ndim):
         # np.add.at is several times faster when every place is named by itself.
-        places = np.arange(out.size).reshape(shape)[index]
+        axes = 1 if isinstance(index, np.ndarray) and index.dtype != bool else out.ndim
+        rows = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
+        width = math.prod(shape[axes:])
+        places = rows[..., None] * width + np.arange(width)
         np.add.at(out.reshape(-1), places.reshape(-1), values.reshape(-1))
     else:
         np.add.at(out, index, values)

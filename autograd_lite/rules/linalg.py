@@ -64,13 +64,6 @@ def dot(a: Any, b: Any) -> Any:
     return a @ b if b.ndim <= 2 else np.tensordot(a, b, (-1, -2))
 
 
-@composite(np.inner)
-def inner(a: Any, b: Any) -> Any:
-    """Return the product over the last axes."""
-    a, b = as_array(a), as_array(b)
-    return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
-
-
 def _convolve_a(g: Any, like: Any, v: Any) -> Any:
     """Return the cotangent of one array, given the other: ``Σ g_{k+i} v_i``."""
     return _convolve(g, v[::-1])[v.size - 1 :][: like.size]
@@ -534,6 +527,8 @@ derivative(np.linalg.eig,       _eig)
 
 # ---------------------------------------------------------------------------- formulas of one line
 enter_composite(np.vdot,        lambda a, b: np.ravel(a) @ np.ravel(b))
+enter_composite(np.inner,       lambda a, b: np.tensordot(a, b, (-1, -1))
+                                if np.ndim(a) and np.ndim(b) else np.multiply(a, b))
 enter_composite(np.outer,       lambda a, b: np.ravel(a)[:, None] * np.ravel(b))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))

@@ -147,12 +147,8 @@ derivative(np.std,     _std,  ignores=["dtype"])
 derivative(np.cumsum,  lambda g, like, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
                        .reshape(like.shape), ignores=["dtype"])
 derivative(np.cumprod, _cumprod, ignores=["dtype"])
-derivative(np.max,     _extremum, selects=True)
-derivative(np.amax,    _extremum, selects=True)
-derivative(np.min,     _extremum, selects=True)
-derivative(np.amin,    _extremum, selects=True)
-derivative(np.nanmax,  _extremum, selects=True)
-derivative(np.nanmin,  _extremum, selects=True)
+for _function in (np.max, np.amax, np.nanmax, np.min, np.amin, np.nanmin):
+    derivative(_function, _extremum, selects=True)
 # fmt: on
 
 
@@ -256,16 +252,10 @@ def _count(a: Any, axis: Any, keepdims: bool) -> Any:
     return (~np.isnan(a)).sum(axis=axis, keepdims=keepdims, dtype=a.dtype)
 
 
-@composite(np.nanmean)
-def nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    """Return the mean of the elements that are not nan."""
-    return np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims)
-
-
 @composite(np.nanvar)
 def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     """Return the variance of the elements that are not nan."""
-    centered = np.where(np.isnan(a), 0, a - nanmean(a, axis, keepdims=True))
+    centered = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     count = _count(a, axis, keepdims) - ddof
     squares = np.sum(centered * centered, axis=axis, keepdims=keepdims)
     return squares / np.where(count > 0, count, math.nan)
@@ -432,6 +422,8 @@ enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False:
 enter_composite(np.ediff1d, lambda ary: np.diff(np.ravel(ary)))
 enter_composite(np.nansum, lambda a, axis=None, dtype=None, *, keepdims=False:
                 np.sum(np.where(np.isnan(a), 0, a), axis, dtype, keepdims=keepdims))
+enter_composite(np.nanmean, lambda a, axis=None, *, keepdims=False:
+                np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims))
 enter_composite(np.nanprod, lambda a, axis=None, dtype=None, *, keepdims=False:
                 np.prod(np.where(np.isnan(a), 1, a), axis, dtype, keepdims=keepdims))
 enter_composite(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))

@@ -138,15 +138,6 @@ def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
     return scatter(g, index, shape).reshape(like.shape)
 
 
-@composite(np.resize)
-def resize(a: Any, new_shape: Any) -> Any:
-    """Return an array of another size, its elements repeated in order as often as needed."""
-    a = as_array(a).reshape(-1)
-    if a.size == 0:
-        return np.broadcast_to(np.sum(a), new_shape)  # 0, as NumPy has it
-    return a[np.resize(np.arange(a.size), new_shape)]
-
-
 @composite(np.broadcast_arrays)
 def broadcast_arrays(*args: Any) -> Any:
     """Return arrays broadcast against each other."""
@@ -227,14 +218,6 @@ def _roll(g: Any, shift: Any, axis: Any) -> Any:
     return np.roll(g, (-np.asarray(shift)).tolist(), axis)
 
 
-@composite(np.ravel)
-def ravel(a: Any, order: str = "C") -> Any:
-    """Return an array as one axis, read in C or Fortran order."""
-    if order not in ("C", "F"):
-        raise TypeError(f"np.ravel: order={order!r} depends on the memory layout; use 'C' or 'F'")
-    return np.reshape(a, -1, order=order)  # type: ignore[call-overload]
-
-
 @composite(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """Return a value in the shape and dtype of an array; the value is what is differentiated."""
@@ -286,6 +269,10 @@ enter_composite(np.dsplit, lambda ary, indices_or_sections: np.split(ary, indice
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
 enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
 enter_composite(np.tile, lambda A, reps: np.kron(np.ones(reps, A.dtype), A))
+enter_composite(np.ravel, lambda a, order="C": np.reshape(a, -1, order=order))
+# Of nothing, NumPy makes zeros: the place 0 is then that of the one appended.
+enter_composite(np.resize, lambda a, new_shape:
+                np.append(a, np.zeros(1, a.dtype))[np.resize(np.arange(a.size), new_shape)])
 # The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
 enter_composite(np.rollaxis, lambda a, axis, start=0:
                 a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))
