@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,17 +141,15 @@ def _unmoved(names: Any, functions: Sequence[Callable[..., Any]]) -> Iterator[No
 
 def _seconds(functions: Sequence[Callable[[], Tensor]]) -> list[float]:
     """Return the shortest time that each takes forward and backward, measured in turn."""
-    shortest = [math.inf] * len(functions)
+    times: list[list[float]] = [[] for _ in functions]
     end = time.perf_counter() + LONG_ENOUGH
-    rounds = 0
-    while rounds < FEWEST or time.perf_counter() < end:
-        for i, function in enumerate(functions):
+    while len(times[0]) < FEWEST or time.perf_counter() < end:
+        for taken, function in zip(times, functions):
             start = time.perf_counter()
             output = function()
             pullback(cast(Node, output._node), cotangent_to_start(output, True))
-            shortest[i] = min(shortest[i], time.perf_counter() - start)
-        rounds += 1
-    return shortest
+            taken.append(time.perf_counter() - start)
+    return [min(taken) for taken in times]
 
 
 def compare_graphs(

@@ -19,7 +19,7 @@ from autograd_lite.graphs.model import (
     cotangent_to_start,
     named_values,
 )
-from autograd_lite.graphs.replay import Difference, Replay
+from autograd_lite.graphs.replay import Difference, differences
 from autograd_lite.graphs.summary import WHOLE, Summary, plain, size_text
 from autograd_lite.tape import Node
 from autograd_lite.tensor import Tensor
@@ -138,11 +138,10 @@ class Graph:
         They are those of the entries with the largest gradients, at most 12 of a node. Nodes whose
         way to the output cannot be computed again are left out: under :func:`recording` all can.
         """
-        of = self._builder.of
-        found = Replay(self._builder.tape, self._builder.values).differences(
-            self._cotangent, {n: made.gradient for n, made in of.items() if made.gradient}
-        )
-        return {of[node].id: differences for node, differences in found.items()}
+        builder = self._builder
+        gradients = {n: made.gradient for n, made in builder.of.items() if made.gradient}
+        found = differences(builder.tape, builder.values, self._cotangent, gradients)
+        return {builder.of[node].id: entries for node, entries in found.items()}
 
     def __repr__(self) -> str:
         return f"<graph of {self.output.label}: {self.caption}>"

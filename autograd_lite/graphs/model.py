@@ -15,7 +15,7 @@ import numpy as np
 from autograd_lite import tape
 from autograd_lite.graphs import replay
 from autograd_lite.graphs.scopes import Frame, frames
-from autograd_lite.graphs.source import argument_and_rule, held, rule_text
+from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
 from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable, watching
 from autograd_lite.tensor import Tensor, bare, cotangent_for
@@ -255,7 +255,7 @@ class Builder:
         sources = {key: self.of[parent] for key, parent in zip(plan.argnums, node.parents)}
         for key, value in known.items():
             if isinstance(key, int) and key not in sources and _is_data(primitive, key, value):
-                sources[key] = self._constant(value, argument_and_rule(primitive, key)[0])
+                sources[key] = self._constant(value, argument_name(primitive, key))
         self.operations += 1
         is_part = primitive.function is tape._result
         name = f"result {known[1]}" if is_part else primitive.name
@@ -268,9 +268,7 @@ class Builder:
         if primitive.variadic is None:
             lost = set(range(len(primitive.rules))) - {*sources, *known}
             made.missing = [i for i, key in enumerate(sorted({*sources, *lost})) if key in lost]
-        for argnum in plan.argnums:
-            argument, rule = argument_and_rule(primitive, argnum)
-            made.rules.append((argument, rule_text(rule)))
+        made.rules = [(argument_name(primitive, i), rule_of(primitive, i)) for i in plan.argnums]
         for name, item in held(node).items():
             arrays = [a for a in _flat(item) if isinstance(a, (np.ndarray, np.generic))]
             if size := sum(a.nbytes for a in arrays):
@@ -282,9 +280,9 @@ class Builder:
                 sentence, shown = primitive.explained(*(known[i] for i in sorted(known)))
                 made.insight = sentence, {key: Summary(array) for key, array in shown.items()}
         for key, source in sorted(sources.items(), key=itemgetter(0)):
-            argument, _ = argument_and_rule(primitive, key)
-            shape = made.shape if is_part else source.shape
-            edge = Edge(len(self.edges), source.id, made.id, argument, shape, key in plan.argnums)
+            shape, tracked = made.shape if is_part else source.shape, key in plan.argnums
+            argument = argument_name(primitive, key)
+            edge = Edge(len(self.edges), source.id, made.id, argument, shape, tracked)
             self.edges.append(edge)
             made.arguments.append(edge)
         if not _finite(made.value) and _finite(*(source.value for source in sources.values())):
@@ -321,7 +319,7 @@ def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
     for key, value in known.items():
         if isinstance(key, int) and _is_data(primitive, key, value):
             continue
-        name = key if isinstance(key, str) else argument_and_rule(primitive, key)[0]
+        name = key if isinstance(key, str) else argument_name(primitive, key)
         if value is primitive.defaults[primitive.index.get(name, 0)]:
             continue
         if primitive.function.__name__ == "getitem" and key == 1:

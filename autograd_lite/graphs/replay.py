@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd_lite.graphs.source import argument_and_rule
+from autograd_lite.graphs.source import argument_name
 from autograd_lite.graphs.summary import Summary
 from autograd_lite.tape import Node, Primitive, changed_argument
 from autograd_lite.tensor import SMALL
@@ -63,7 +63,7 @@ def again(node: Node, known: Arguments) -> Any:
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for key, value in sorted(known.items(), key=lambda item: (isinstance(item[0], str), item[0])):
-        name = key if isinstance(key, str) else argument_and_rule(primitive, key)[0]
+        name = key if isinstance(key, str) else argument_name(primitive, key)
         if key == len(positional) and name not in _keyword_only(primitive):
             positional.append(value)
         else:
@@ -124,73 +124,61 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
     return found if changed or not all(s for *_, s in _repeated(small, filled)) else filled
 
 
-class Replay:
-    """The calls of a graph, ready to be made again from other numbers.
+def differences(
+    nodes: Sequence[Node],
+    known: Mapping[Node, Any],
+    cotangent: Any,
+    gradients: Mapping[Node, Summary],
+) -> dict[Node, list[Difference]]:
+    """Return differences for the entries of the largest gradients of every node.
 
-    Without the arguments that :func:`recording` keeps, a call is made from what its rules hold. It
-    counts only if that gives its result once more, to the last bit.
+    They are those of the sum of the output times a cotangent, computed in float64. Without the
+    arguments that :func:`recording` keeps, a call is made again from what its rules hold; it counts
+    only if that gives its result once more, to the last bit. Nodes whose way to the output cannot
+    be computed again have no differences; nor those for which it would take long, leaves being the
+    first in turn.
     """
+    values = dict(known)
+    calls = {
+        node: {key: _wide(value) for key, value in given.items()}
+        for node, given, same in _repeated(nodes, values)
+        if same
+    }
+    found: dict[Node, list[Difference]] = {}
+    work = WORK
+    for node in sorted(gradients, key=lambda node: node.plan is not None):
+        later = _after(node, nodes)
+        if node not in values or not all(n in calls for n in later):
+            continue
+        effort = 2 * sum(CALL + _size(values[n]) for n in later)
+        value, gradient = _wide(values[node]), gradients[node].array.reshape(-1)
+        for place in np.argsort(-np.abs(gradient), kind="stable")[:MOST].tolist():
+            work -= effort
+            if work < 0:
+                return found
+            cell = gradients[node].index(place)
+            step = STEP * max(1.0, abs(float(value[cell])))
+            ends = []
+            for by in (step, -step):
+                moved = {node: np.array(value)}
+                moved[node][cell] += by
+                for other in later:
+                    parents = zip(other.plan.argnums, other.parents)  # type: ignore[union-attr]
+                    inputs = {k: moved[parent] for k, parent in parents if parent in moved}
+                    moved[other] = again(other, calls[other] | inputs)
+                ends.append(float(np.sum(cotangent * moved[nodes[-1]])))
+            difference = Difference(cell, float(gradient[place]), step, ends[0] - ends[1])
+            found.setdefault(node, []).append(difference)
+    return found
 
-    def __init__(self, nodes: Sequence[Node], values: Mapping[Node, Any]) -> None:
-        self.nodes = nodes
-        self.values = dict(values)
-        self.calls = {
-            node: {key: _wide(value) for key, value in known.items()}
-            for node, known, same in _repeated(nodes, self.values)
-            if same
-        }
 
-    def differences(
-        self, cotangent: Any, gradients: Mapping[Node, Summary]
-    ) -> dict[Node, list[Difference]]:
-        """Return differences for the entries of the largest gradients of every node.
-
-        They are those of the sum of the output times a cotangent, computed in float64. Nodes whose
-        way to the output cannot be computed again have none; nor those for which it would take
-        long, leaves being the first in turn.
-        """
-        found: dict[Node, list[Difference]] = {}
-        work = WORK
-        for node in sorted(gradients, key=lambda node: node.plan is not None):
-            later = self._after(node)
-            if node not in self.values or not all(n in self.calls for n in later):
-                continue
-            effort = 2 * sum(CALL + _size(self.values[n]) for n in later)
-            value, gradient = _wide(self.values[node]), gradients[node].array.reshape(-1)
-            for place in np.argsort(-np.abs(gradient), kind="stable")[:MOST].tolist():
-                work -= effort
-                if work < 0:
-                    return found
-                cell = gradients[node].index(place)
-                step = STEP * max(1.0, abs(float(value[cell])))
-                up, down = (
-                    np.sum(cotangent * self._output(node, value, cell, by, later))
-                    for by in (step, -step)
-                )
-                difference = Difference(cell, float(gradient[place]), step, float(up - down))
-                found.setdefault(node, []).append(difference)
-        return found
-
-    def _after(self, node: Node) -> list[Node]:
-        """Return the nodes computed from one, oldest first."""
-        moved = {node}
-        for other in self.nodes[self.nodes.index(node) :]:
-            if not moved.isdisjoint(other.parents):
-                moved.add(other)
-        return [other for other in self.nodes if other in moved and other is not node]
-
-    def _output(
-        self, node: Node, value: Any, cell: tuple[int, ...], by: float, later: Sequence[Node]
-    ) -> Any:
-        """Return the output, an entry of a node's value moved."""
-        value = np.array(value)
-        value[cell] += by
-        moved = {node: value}
-        for other in later:
-            parents = zip(other.plan.argnums, other.parents)  # type: ignore[union-attr]
-            inputs = {k: moved[parent] for k, parent in parents if parent in moved}
-            moved[other] = again(other, self.calls[other] | inputs)
-        return moved[self.nodes[-1]]
+def _after(node: Node, nodes: Sequence[Node]) -> list[Node]:
+    """Return the nodes computed from one, oldest first."""
+    moved = {node: None}  # a dictionary, which keeps the order
+    for other in nodes[nodes.index(node) :]:
+        if any(parent in moved for parent in other.parents):
+            moved[other] = None
+    return list(moved)[1:]
 
 
 def _wide(value: Any) -> Any:

@@ -13,12 +13,18 @@ from typing import Any
 from autograd_lite.tape import Node, Primitive
 
 
-def argument_and_rule(primitive: Primitive, argnum: int) -> tuple[str, Callable[..., Any] | None]:
-    """Return the name of an argument, one of several as ``arrays[1]``, and its rule, if any."""
+def argument_name(primitive: Primitive, argnum: int) -> str:
+    """Return what an argument is called; one of several, ``arrays[1]``."""
     variadic = primitive.variadic
     if variadic is not None and argnum >= variadic:
-        return f"{primitive.parameters[variadic]}[{argnum - variadic}]", primitive.rules[variadic]
-    return primitive.parameters[argnum], dict(enumerate(primitive.rules)).get(argnum)
+        return f"{primitive.parameters[variadic]}[{argnum - variadic}]"
+    return primitive.parameters[argnum]
+
+
+def rule_of(primitive: Primitive, argnum: int) -> str:
+    """Return the rule for an argument as text."""
+    variadic = primitive.variadic
+    return rule_text(primitive.rules[argnum if variadic is None else min(argnum, variadic)])
 
 
 def held(node: Node) -> dict[str, Any]:
@@ -33,7 +39,7 @@ def held(node: Node) -> dict[str, Any]:
 
 
 @functools.cache
-def rule_text(rule: Callable[..., Any] | None) -> str:
+def rule_text(rule: Callable[..., Any]) -> str:
     """Return a rule's formula; for one that is a named function, its name and what it says it does.
 
     Examples
@@ -43,8 +49,6 @@ def rule_text(rule: Callable[..., Any] | None) -> str:
     >>> rule_text(TABLE[np.exp].rules[0])
     'g * ans'
     """
-    if rule is None:
-        return "not differentiable"
     if rule.__name__ == "<lambda>" and isinstance(rule, types.FunctionType):
         return _lambda_body(rule) or "a lambda whose source is not at hand"
     name = rule.__name__.lstrip("_")
@@ -52,33 +56,26 @@ def rule_text(rule: Callable[..., Any] | None) -> str:
     return f"{says.removeprefix('Return ').rstrip('.')} ({name})" if says else name
 
 
-def _lambda_body(function: types.FunctionType) -> str | None:
-    """Return the expression that a lambda computes, on one line."""
+def _lambda_body(function: types.FunctionType) -> str:
+    """Return the expression that a lambda computes, on one line; empty where it is not at hand."""
     code = function.__code__
-    parsed = _lambdas(code.co_filename)
-    if parsed is None:
-        return None
-    lines, lambdas = parsed
+    source, lambdas = _lambdas(code.co_filename)
     # Several may start on one line; the body's own place tells which.
     places = {p[:1] + p[2:3] for p in code.co_positions() if None not in p}
     for found in lambdas:
         body = found.body
-        if found.lineno == code.co_firstlineno and any(
-            line == body.lineno
-            and (line, column) >= (body.lineno, body.col_offset)
-            and (line, column) <= (body.end_lineno, body.end_col_offset)
-            for line, column in places
-        ):
-            segment = ast.get_source_segment("".join(lines), body)
-            return " ".join(segment.split()) if segment else None
-    return None
+        start, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
+        first = found.lineno == code.co_firstlineno
+        if first and any(p[0] == body.lineno and start <= p <= end for p in places):
+            return " ".join((ast.get_source_segment(source, body) or "").split())
+    return ""
 
 
 @functools.cache
-def _lambdas(filename: str) -> tuple[list[str], list[ast.Lambda]] | None:
-    lines = linecache.getlines(filename)
+def _lambdas(filename: str) -> tuple[str, list[ast.Lambda]]:
+    source = "".join(linecache.getlines(filename))
     try:
-        tree = ast.parse("".join(lines))
-    except SyntaxError:
-        return None
-    return (lines, [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)])
+        nodes = ast.walk(ast.parse(source))
+    except SyntaxError:  # of a file that is being edited
+        return "", []
+    return source, [node for node in nodes if isinstance(node, ast.Lambda)]

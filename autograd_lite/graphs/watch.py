@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd_lite.graphs.source import argument_and_rule, held, rule_text
+from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import number
 from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
 from autograd_lite.tensor import bare, listening
@@ -131,10 +131,11 @@ class _Watch:
         if bad is None or not _is_finite(before) or not all(map(_is_finite, node.saved)):
             return
         given = held(node)
-        argument, rule = argument_and_rule(primitive, plan.argnums[k])
+        argnum = plan.argnums[k]
         self.found = (
-            f"{primitive.name}, backward: the cotangent of {argument} is {bad}, from "
-            f"{_operands({'g': before, **given}, bad, primitive)}, by the rule {rule_text(rule)}; "
+            f"{primitive.name}, backward: the cotangent of {argument_name(primitive, argnum)} is "
+            f"{bad}, from {_operands({'g': before, **given}, bad, primitive)}, "
+            f"by the rule {rule_of(primitive, argnum)}; "
             f"{_place(getattr(node, 'origin', None))}. {_cure(primitive, given, 1)}."
         )
 
