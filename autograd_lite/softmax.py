@@ -567,7 +567,7 @@ def linear_cross_entropy(
     """
     name = "ag.linear_cross_entropy"
     features: Any = _floats(name, x, -1)
-    head: Any = _floats(name, weight, -1)
+    head: Any = _floats(name, weight, 0)
     if head.ndim != 2 or features.shape[-1] != head.shape[1]:
         raise ValueError(
             f"{name}: x of shape {features.shape} and weight of shape {head.shape} do not fit; "
@@ -663,23 +663,11 @@ def _checked_target(
     """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
-    if node_of(weight) is not None or node_of(label_smoothing) is not None:
-        raise TypeError(
-            f"{name} has no derivative in weight or label_smoothing; pass their values, "
-            f"weight.detach()"
-        )
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
     axis %= len(shape)
     classes = shape[axis]
-    if classes == 0:
-        raise ValueError(f"{name}: there are no classes along axis {axis} of shape {shape}")
-    if weight is not None:
-        weight = _class_weights(name, weight, classes, dtype)
+    weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype)
     if not isinstance(target, (np.ndarray, Tensor)):
         target = np.asarray(target)
-    if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
-        raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -741,7 +729,21 @@ def _total(counts: Any) -> Any:
     return counts.sum(dtype=np.result_type(counts, np.float64))
 
 
-def _class_weights(name: str, weight: Any, classes: int, dtype: Any) -> Any:
+def _checked_options(
+    name: str, weight: Any, ignore_index: Any, label_smoothing: Any, classes: int, dtype: Any
+) -> Any:
+    """Return the class weights as an array, or None; refuse what options cannot be."""
+    if node_of(weight) is not None or node_of(label_smoothing) is not None:
+        raise TypeError(
+            f"{name} has no derivative in weight or label_smoothing; pass their values, "
+            f"weight.detach()"
+        )
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
+    if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
+        raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
+    if weight is None:
+        return None
     weight = np.asarray(weight, kernels.working(dtype))
     if weight.shape != (classes,):
         raise ValueError(
