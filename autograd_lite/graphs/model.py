@@ -17,7 +17,8 @@ from autograd_lite.graphs import replay
 from autograd_lite.graphs.scopes import Frame, frames
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
-from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable, watching
+from autograd_lite.graphs.watch import Onlooker
+from autograd_lite.tape import Node, Primitive, fitted, pullback, reachable
 from autograd_lite.tensor import Tensor, bare, cotangent_for
 
 INFIX: dict[Any, str] = {
@@ -330,18 +331,17 @@ def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
 
 
 def _index_text(index: Any) -> str:
-    items = index if isinstance(index, tuple) else (index,)
     texts = []
-    for item in items:
+    for item in index if isinstance(index, tuple) else (index,):
+        text = "..." if item is Ellipsis else str(item)
         if isinstance(item, slice):
-            bounds = [item.start, item.stop] + ([item.step] if item.step is not None else [])
-            texts.append(":".join("" if b is None else str(b) for b in bounds))
+            bounds = [item.start, item.stop, item.step][: 2 if item.step is None else 3]
+            text = ":".join("" if bound is None else str(bound) for bound in bounds)
         elif isinstance(item, (np.ndarray, list)):
             array = np.asarray(item)
             short = array.size <= 6
-            texts.append(nested(array) if short else f"{shape_text(array.shape)} {array.dtype}")
-        else:
-            texts.append("..." if item is Ellipsis else str(item))
+            text = nested(array) if short else f"{shape_text(array.shape)} {array.dtype}"
+        texts.append(text)
     return f"[{', '.join(texts)}]"
 
 
@@ -355,36 +355,29 @@ def _flat(item: Any) -> list[Any]:
 # ---------------------------------------------------------------------------- the way back
 
 
-class _Notes:
+class _Notes(Onlooker):
     """Writes down every step of one pullback."""
 
     def __init__(self, of: Mapping[Node, GraphNode]) -> None:
         self.of = of
         self.steps: dict[Node, Step] = {}
 
-    def walk(self, before: After | None) -> After:
-        """Begin, or begin again with the products of zeros dropped."""
+    def begin(self) -> None:
+        """Begin, or begin again."""
         self.steps.clear()
 
-        def note(node: Node, k: int, g: Any, d: Any) -> Any:
-            if before is not None:
-                d = before(node, k, g, d)
-            made, parent = self.of[node], self.of[node.parents[k]]
-            step = self.steps.setdefault(node, Step(made.id, _summary(g), []))
-            share = _summary(fitted(d, node.parents[k], node.plan.primitive))  # type: ignore[union-attr]
-            shape = () if share is None else np.shape(d)
-            extra = len(shape) - len(parent.shape)
-            summed = tuple(
-                i for i, n in enumerate(shape) if i < extra or n > 1 == parent.shape[i - extra]
-            )
-            part = Contribution(parent.id, *made.rules[k], share, summed, shape)
-            step.contributions.append(part)
-            return d
-
-        return note
-
-    def end(self) -> None:
-        """Nothing is left to do."""
+    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
+        """Write down what a node contributes to a parent."""
+        made, parent = self.of[node], self.of[node.parents[k]]
+        step = self.steps.setdefault(node, Step(made.id, _summary(g), []))
+        share = _summary(fitted(d, node.parents[k], node.plan.primitive))  # type: ignore[union-attr]
+        shape = () if share is None else np.shape(d)
+        extra = len(shape) - len(parent.shape)
+        summed = tuple(
+            i for i, n in enumerate(shape) if i < extra or n > 1 == parent.shape[i - extra]
+        )
+        part = Contribution(parent.id, *made.rules[k], share, summed, shape)
+        step.contributions.append(part)
 
 
 def _finite(*summaries: Summary | None) -> bool:
@@ -408,12 +401,9 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
     No tensor's ``.grad`` is touched, and what a fused node keeps for the first backward stays.
     """
     notes = _Notes(builder.of)
-    token = watching.set(notes)
-    try:
+    with notes.watching():
         # A see, even one that changes nothing, keeps rules from using up what the forward left.
         found = pullback(builder.root, cotangent, see=lambda array, _: array)
-    finally:
-        watching.reset(token)
     for node, made in builder.of.items():
         upstream = notes.steps[node].upstream if node in notes.steps else None
         made.gradient = _summary(found[node]) if node in found else upstream

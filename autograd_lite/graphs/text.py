@@ -25,23 +25,25 @@ def _lines(graph: Graph) -> Iterator[str]:
     yield ""
     yield "Forward, in the order of computation"
     for node in graph.nodes:
-        if node.kind == "leaf" or (node.kind == "constant" and node.shape):
-            yield f"  {node.label} = {_value(node.value, node)}"
-        elif node.is_operation:
-            yield f"  {equation(graph, node)} = {_value(node.value, node)}"
+        if node.is_operation or node.kind == "leaf" or node.shape:
+            lost = shape_text(node.shape)
+            if not node.several:
+                lost += ", not kept (compute it under ag.recording())"
+            yield f"  {equation(graph, node)} = {_numbers(node.value, lost)}"
             yield from (f"      {line}" for line in _insight(node))
     yield ""
     yield "Backward, in the opposite order; g is the gradient of what a step computed"
     for number, step in enumerate(graph.steps, 1):
         node = graph.nodes[step.node]
         yield f"  {number}. {equation(graph, node)}"
-        yield f"       g = d {output}/d {node.label} = {_gradient(step.upstream)}"
+        upstream = _numbers(step.upstream, "one for each result")
+        yield f"       g = d {output}/d {node.label} = {upstream}"
         for part in step.contributions:
             yield from (f"       {line}" for line in _contribution(graph, step, part))
     yield ""
     yield "Gradients of the leaves"
     for node in leaves:
-        yield f"  d {output}/d {node.label} = {_gradient(node.gradient)}"
+        yield f"  d {output}/d {node.label} = {_numbers(node.gradient)}"
 
 
 def equation(graph: Graph, node: GraphNode) -> str:
@@ -63,20 +65,11 @@ def equation(graph: Graph, node: GraphNode) -> str:
     return f"{node.label} = {call}"
 
 
-def _value(value: Summary | None, node: GraphNode) -> str:
-    if value is None:
-        return f"{shape_text(node.shape)}, not kept (compute it under ag.recording())"
-    return _numbers(value)
-
-
-def _gradient(gradient: Summary | None) -> str:
-    return "not computed" if gradient is None else _numbers(gradient)
-
-
-def _numbers(summary: Summary) -> str:
-    if summary.whole and summary.array.size <= 8:
-        return str(summary)
-    return f"{shape_text(summary.shape)}, {summary}"
+def _numbers(summary: Summary | None, otherwise: str = "not computed") -> str:
+    if summary is None:
+        return otherwise
+    small = summary.whole and summary.array.size <= 8
+    return str(summary) if small else f"{shape_text(summary.shape)}, {summary}"
 
 
 def _insight(node: GraphNode) -> Iterator[str]:
@@ -99,7 +92,6 @@ def rule_and_names(graph: Graph, step: Step, part: Contribution) -> dict[str, st
 
 def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]:
     target = graph.nodes[part.target]
-    value = "not shown" if part.value is None else _numbers(part.value)
     rule = ", where ".join(filter(None, rule_and_names(graph, step, part).values()))
     yield f"to {target.label}: {rule}"
     if part.summed:
@@ -108,8 +100,8 @@ def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]
             f"    summed over {axes} {', '.join(map(str, part.summed))}, along which broadcasting "
             f"had repeated {target.label}: {shape_text(part.before)} to {shape_text(target.shape)}"
         )
-    yield f"    = {value}"
+    yield f"    = {_numbers(part.value, 'not shown')}"
     if part.of > 1:
         yield f"    contribution {part.number} of {part.of} to {target.label}" + (
-            f", which add up to {_gradient(target.gradient)}" if part.number == part.of else ""
+            f", which add up to {_numbers(target.gradient)}" if part.number == part.of else ""
         )

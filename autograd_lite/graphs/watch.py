@@ -79,20 +79,49 @@ def find_nonfinite() -> Iterator[None]:
     NonfiniteError: np.sqrt, backward: the cotangent of x is inf at [1], ...
     """
     watch = _Watch()
-    token = watching.set(watch)
-    try:
-        with listening(watch.forward):
+    with watch.watching(), listening(watch.forward):
+        yield
+
+
+class Onlooker:
+    """Sees every step of the pullbacks in its context: the base of what watches them."""
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the pullbacks that run in the block."""
+        token = watching.set(self)
+        try:
             yield
-    finally:
-        watching.reset(token)
+        finally:
+            watching.reset(token)
+
+    def walk(self, before: After | None) -> After:
+        """Begin a pullback, or begin it again with the products of zeros dropped."""
+        self.begin()
+
+        def after(node: Node, k: int, g: Any, d: Any) -> Any:
+            if before is not None:
+                d = before(node, k, g, d)
+            self.step(node, k, g, d)
+            return d
+
+        return after
+
+    def begin(self) -> None:
+        """Get ready for the first step."""
+
+    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
+        """See what a node's rule for its parent ``k`` made of the cotangent ``g``."""
+
+    def end(self) -> None:
+        """End a pullback."""
 
 
-class _Watch:
+class _Watch(Onlooker):
     """Looks at every result for one that is not finite."""
 
-    def __init__(self) -> None:
-        self.walking = False
-        self.found: str | None = None
+    walking = False
+    found: str | None = None
 
     def forward(
         self, node: Node | None, primitive: Primitive, arguments: Sequence[Any], result: Any
@@ -100,7 +129,7 @@ class _Watch:
         """Look at the result of a call."""
         if node is not None:
             node.origin = _caller()
-        if self.walking:  # what rules compute is looked at as a whole, by _look
+        if self.walking:  # what rules compute is looked at as a whole, by step
             return
         bad = _first_bad(result)
         if bad is not None and all(map(_is_finite, arguments)):
@@ -108,21 +137,14 @@ class _Watch:
             said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
             raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
 
-    def walk(self, before: After | None) -> After:
-        """Begin a backward pass, or begin it again."""
-        self.walking = True
-        self.found = None
+    def begin(self) -> None:
+        """Look at what rules compute from here on."""
+        self.walking, self.found = True, None
 
-        def look(node: Node, k: int, g: Any, d: Any) -> Any:
-            if before is not None:
-                d = before(node, k, g, d)
-            if self.found is None and not isinstance(d, Outputs):
-                self._look(node, k, g, d)
-            return d
-
-        return look
-
-    def _look(self, node: Node, k: int, g: Any, d: Any) -> None:
+    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
+        """Look at what a rule computed, if it is not what is made of several results."""
+        if self.found is not None or isinstance(d, Outputs):
+            return
         plan = node.plan
         assert plan is not None
         primitive = plan.primitive
