@@ -350,6 +350,11 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     return np.linalg.solve(a.reshape(b.size, math.prod(unknowns)), b.reshape(-1)).reshape(unknowns)
 
 
+@primitive(_pinv, name="np.linalg.pinv")
+def _pseudo_inverse(a: Any, rcond: float) -> Any:
+    return np.linalg.pinv(a, rcond)
+
+
 @composite(np.linalg.lstsq)
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """Return the least-squares solution, the sums of squared residuals, the rank and the values.
@@ -358,12 +363,13 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     rows. The solution is differentiated at constant rank.
     """
     a, b = as_array(a), as_array(b)
-    _, residuals, rank, _ = np.linalg.lstsq(bare(a), bare(b), rcond)
+    plain, residuals, rank, _ = np.linalg.lstsq(bare(a), bare(b), rcond)
     if rank < min(a.shape) and rcond is not None:
         raise ValueError(
             "np.linalg.lstsq: no derivative rule covers rcond= where it lowers the rank"
         )
-    x = np.linalg.pinv(a) @ b
+    least = max(a.shape) * np.finfo(plain.dtype).eps if rcond is None else rcond
+    x = _pseudo_inverse(a, least) @ b
     if residuals.size:
         difference = b - a @ x
         residuals = np.sum(difference * difference, axis=0, keepdims=b.ndim == 1)

@@ -61,14 +61,8 @@ def hstack(tup: Any) -> Any:
     return concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
 
 
-@composite(np.block)
-def block(arrays: Any) -> Any:
-    """Return nested lists of arrays joined: the innermost along the last axis, and so on."""
-    return _joined_blocks(arrays)[0]
-
-
 def _joined_blocks(arrays: Any) -> tuple[Any, int]:
-    """Return blocks joined, and how deep they were nested."""
+    """Return nested blocks joined, the innermost along the last axis; and how deep they are."""
     if not isinstance(arrays, list):
         return as_array(arrays), 0
     parts, depths = zip(*map(_joined_blocks, arrays))
@@ -117,11 +111,10 @@ def _diagonal(g: Any, like: Any, offset: int, axis1: int, axis2: int) -> Any:
 def diag(v: Any, k: int = 0) -> Any:
     """Return the k-th diagonal of a matrix, or the matrix with that diagonal."""
     v = as_array(v)
-    if v.ndim == 1:
-        return embedded(v, k, v.size + abs(k), v.size + abs(k))
-    if v.ndim == 2:
-        return np.diagonal(v, k)
-    raise ValueError(f"np.diag: v must have one axis or two, not shape {v.shape}")
+    if v.ndim not in (1, 2):
+        raise ValueError(f"np.diag: v must have one axis or two, not shape {v.shape}")
+    n = v.size + abs(k)
+    return np.diagonal(v, k) if v.ndim == 2 else embedded(v, k, n, n)
 
 
 # ---------------------------------------------------------------------------- repeating
@@ -159,10 +152,9 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     """Return the coordinates of a grid, from those along each axis."""
     if indexing not in ("xy", "ij"):
         raise ValueError(f"np.meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
-    turned = slice(None, None, -1 if indexing == "xy" else 1)
-    first, rest = xi[:2][turned], xi[2:]
-    grids = _open_mesh([*first, *rest])
-    grids = (*grids[:2][turned], *grids[2:])
+    grids = _open_mesh(xi)
+    if indexing == "xy" and len(xi) > 1:
+        grids = tuple(grid.swapaxes(0, 1) for grid in grids)
     return grids if sparse else broadcast_arrays(*grids)
 
 
@@ -213,11 +205,6 @@ def _reshape(g: Any, like: Any, order: Any) -> Any:
     return g.reshape(like.shape) if order == "C" else g.reshape(like.shape, order=order)
 
 
-def _roll(g: Any, shift: Any, axis: Any) -> Any:
-    """Return the cotangent of a rolled array: rolled back."""
-    return np.roll(g, (-np.asarray(shift)).tolist(), axis)
-
-
 @composite(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """Return a value in the shape and dtype of an array; the value is what is differentiated."""
@@ -236,7 +223,7 @@ derivative(np.flip,         lambda g, axis: np.flip(g, axis))
 derivative(np.fliplr,       lambda g: g[:, ::-1])
 derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
-derivative(np.roll,         _roll)
+derivative(np.roll,         lambda g, shift, axis: np.roll(g, np.negative(shift), axis))
 derivative(np.repeat,       _repeat)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)
 derivative(np.diagonal,     _diagonal, selects=True)
@@ -259,6 +246,7 @@ enter_composite(np.vstack, lambda tup: concatenate([np.atleast_2d(a) for a in tu
 enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
 enter_composite(np.column_stack, lambda tup:
                 concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], 1))
+enter_composite(np.block, lambda arrays: _joined_blocks(arrays)[0])
 enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, values], axis))
 enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
 enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))

@@ -68,6 +68,15 @@ def test_singular_values_that_are_equal_or_zero_have_a_derivative():
     assert not ag.grad(nuclear)(np.zeros((2, 3))).any()
 
 
+def test_least_squares_leave_out_the_directions_that_numpy_does():
+    u, v = (np.linalg.qr(np.random.default_rng(k).normal(size=(60, 60)))[0] for k in (0, 1))
+    a, b = u * np.r_[np.ones(59), 5e-15] @ v.T, np.arange(60.0)
+    expected = np.linalg.lstsq(a, b)[0]
+    np.testing.assert_allclose(np.linalg.lstsq(tracked(a), b)[0].data, expected, rtol=1e-9)
+    slope = ag.grad(lambda b: np.linalg.lstsq(tracked(a), b)[0][0])(b)
+    np.testing.assert_allclose(slope.data @ b, expected[0], rtol=1e-9)
+
+
 def test_results_keep_their_names():
     a = tracked([[2, 1], [1, 3]])
     assert np.linalg.eigh(a).eigenvalues.requires_grad
