@@ -452,6 +452,35 @@ def test_lbfgs_and_its_line_search_follow_torch():
     assert np.allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.peer
+@pytest.mark.parametrize("lr", [0.03, 0.3, 4.0, 7.0, 30.0])
+def test_line_searches_there_and_back_follow_torch(lr):
+    torch = pytest.importorskip("torch")
+    settings = {"lr": lr, "max_iter": 1, "tolerance_grad": 0, "tolerance_change": 1e-12}
+
+    def trials(p, optimizer, cos, sin):
+        found = []
+
+        def closure():
+            p.grad = None
+            found.append(p.item())
+            loss = (p * p + 1.5 * cos(4 * p) + sin(11 * p)).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        return found
+
+    longest = 0
+    for start in np.linspace(-3, 3, 25):
+        p, q = leaf([start]), torch.tensor([start], requires_grad=True)
+        other = torch.optim.LBFGS([q], **settings, line_search_fn="strong_wolfe", max_eval=999)
+        ours = trials(p, optim.LBFGS([p], **settings), np.cos, np.sin)
+        assert np.allclose(ours, trials(q, other, torch.cos, torch.sin), atol=1e-7)
+        longest = max(longest, len(ours))
+    assert longest > 4
+
+
 # ---------------------------------------------------------------------------- schedules
 
 

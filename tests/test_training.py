@@ -521,6 +521,44 @@ def test_a_resumed_run_validates_in_the_same_order(tmp_path):
     assert whole[:3] != whole[3:6]
 
 
+def test_a_run_killed_between_the_last_step_and_the_end_of_an_epoch_goes_on(tmp_path):
+    x, y, _ = problem()
+    path = tmp_path / "run.npz"
+
+    def run(path, stop):
+        calls = []
+
+        def score(prediction, target):
+            calls.append(1)
+            if len(calls) == stop:
+                raise KeyError
+            return accuracy(prediction, target)
+
+        model, loss, data, optimizer = parts()
+        history = quiet(
+            model, loss, data, optimizer, epochs=3, validation=[(x, y)], metrics={"a": score},
+            checkpoint=path, checkpoint_every=1,
+        )  # fmt: skip
+        return bits(model), history
+
+    with pytest.raises(KeyError):
+        run(path, 2)
+    assert run(path, 99) == run(tmp_path / "whole.npz", 99)
+
+
+def test_a_checkpoint_of_another_optimizer_changes_nothing(tmp_path):
+    model, loss, data, optimizer = parts()
+    path = tmp_path / "run.npz"
+    quiet(model, loss, data, optimizer, epochs=1, checkpoint=path)
+    model, loss, data, _ = parts()
+    before, place = bits(model), data.state_dict()
+    optimizer = ag.optim.SGD(model.parameters())
+    with pytest.raises(ValueError, match=r"SGD\.load_state_dict: this is the state of Adam"):
+        quiet(model, loss, data, optimizer, epochs=2, checkpoint=path)
+    assert bits(model) == before
+    assert data.state_dict() == place
+
+
 def test_a_checkpoint_that_holds_no_run_is_named(tmp_path):
     model, loss, data, optimizer = parts()
     path = tmp_path / "model.npz"
