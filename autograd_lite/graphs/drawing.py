@@ -201,8 +201,11 @@ def _folded_rows(box: Box, graph: Graph) -> list[Row]:
         return [Row("title", title)]
     count = len(box.members)
     kept = size_text(sum(node.kept_bytes for node in box.members))
-    sources = (graph.nodes[edge.source] for node in box.members for edge in node.arguments)
-    names = list(dict.fromkeys(node.label for node in sources if node.kind == "leaf"))
+    sources = ((graph.nodes[e.source], node) for node in box.members for e in node.arguments)
+    leaves = (
+        x for x, node in sources if x.kind == "leaf" and (not x.scope or x.scope != node.scope)
+    )
+    names = list(dict.fromkeys(leaf.label for leaf in leaves))  # not of a module's own parameters
     said = f"{count:,} operation{'s' * (count != 1)}, {kept} kept"
     reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
     return [Row("title", title), Row("muted", said), Row("muted", reads)]

@@ -126,6 +126,15 @@ function figure(summary, what) {
 }
 
 // In predict mode a gradient shows when it has been asked for; a single number can be guessed first.
+// Each of several results is a node of its own.
+function several(node) {
+  return Array.isArray(node.shape[0]);
+}
+
+function valueFigure(node) {
+  return several(node) ? [] : [make("h3", {}, "Value"), figure(node.value, "value")];
+}
+
 function gradientFigure(summary, id) {
   if (!$("predict").checked || !summary) return figure(summary, "gradient");
   const holder = make("div", { class: "hidden-gradient" });
@@ -224,7 +233,7 @@ function forwardStep(graph, id) {
   const node = graph.data.nodes[id];
   return [make("p", { class: "muted" }, `Forward, ${position} of ${graph.forward.length}`),
     make("h2", { class: "mono" }, node.text),
-    make("h3", {}, "Value"), figure(node.value, "value"),
+    ...valueFigure(node),
     make("h3", {}, "Kept for backward"),
     make("p", {}, node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing"),
     ...insight(node)];
@@ -239,12 +248,12 @@ function backward(graph, step) {
     if (of > 1) notes.push(`${ordinal(n)} of ${of} contributions${n === of ? ": now they are added up" : ""}`);
     return make("div", { class: "card" },
       make("p", {}, "to ", link(target.id), ": ", make("code", {}, c.rule), c.where ? ` where ${c.where}` : ""),
-      gradientFigure(c.value, c.to), ...notes.map((t) => make("p", { class: "note-line" }, t)));
+      c.value ? gradientFigure(c.value, c.to) : null, ...notes.map((t) => make("p", { class: "note-line" }, t)));
   });
   return [make("p", { class: "muted" }, `Backward, ${position - forward.length} of ${data.backward.length}`),
     make("h2", { class: "mono" }, node.text),
     make("h3", { class: "gradient" }, `g, the gradient of ${data.nodes[data.output].label} in ${node.label}`),
-    make("div", { id: "upstream" }, gradientFigure(node.grad, node.id)),
+    make("div", { id: "upstream" }, several(node) ? "One for each result." : gradientFigure(node.grad, node.id)),
     ...insight(node),
     make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...parts];
 }
@@ -305,8 +314,8 @@ function inspect() {
       parents.length ? row("from", ...list(parents)) : null,
       children.length ? row("used by", ...list(children)) : null,
       node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null),
-    make("h3", {}, "Value"), figure(node.value, "value"),
-    ...(node.kind === "constant" ? [] : [make("h3", { class: "gradient" }, "Gradient"),
+    ...valueFigure(node),
+    ...(node.kind === "constant" || several(node) ? [] : [make("h3", { class: "gradient" }, "Gradient"),
       make("div", { id: "gradient" }, complete || !node.grad ? gradientFigure(node.grad, chosen)
         : make("p", { class: "muted" }, "Not reached yet. ", make("button", { class: "link", onclick: () => go(graph.done[chosen]) }, "Go there"))),
       complete && node.grad && !$("predict").checked ? checks(graph, node) : null]).filter(Boolean));

@@ -87,30 +87,25 @@ def _repeats_folded(found: list[Box], nodes: list[GraphNode]) -> list[Box]:
         alike.setdefault(tuple(_sign(node, nodes) for node in box.members), len(alike))
         for box in found
     ]
-    count = len(signs)
-    longest = min(LONGEST_BLOCK, count // FEWEST_REPEATS)
-    runs = []  # runs[p - 1][i]: how many boxes from i on are like those p further
-    for period in range(1, longest + 1):
-        run = [0] * (count + 1)
-        for i in range(count - period - 1, -1, -1):
-            run[i] = run[i + 1] + 1 if signs[i] == signs[i + period] else 0
-        runs.append(run)
     folded: list[Box] = []
     i = 0
-    while i < count:
-        times = [run[i] // p + 1 for p, run in enumerate(runs, 1)]
-        covered = [p * n if n >= FEWEST_REPEATS else 1 for p, n in enumerate(times, 1)]
-        step = max(covered, default=1)
-        if step == 1:
-            folded.append(found[i])
-        else:
-            period = covered.index(step) + 1
-            block = found[i : i + step]
-            members = sorted((m for box in block for m in box.members), key=lambda m: m.id)
-            same = all(box.frames == block[0].frames for box in block)
-            around = block[0].frames if same else ()
-            folded.append(Box(members, around, _block_title(block, period), step // period))
-        i += step
+    while i < len(signs):
+        covered, period = 1, 1
+        for p in range(1, min(LONGEST_BLOCK, (len(signs) - i) // FEWEST_REPEATS) + 1):
+            times = 1
+            while signs[i + times * p : i + (times + 1) * p] == signs[i : i + p]:
+                times += 1
+            if times >= FEWEST_REPEATS and times * p > covered:
+                covered, period = times * p, p
+        block = found[i : i + covered]
+        i += covered
+        if covered == 1:
+            folded += block
+            continue
+        members = sorted((m for box in block for m in box.members), key=lambda m: m.id)
+        same = all(box.frames == block[0].frames for box in block)
+        around = block[0].frames if same else ()
+        folded.append(Box(members, around, _block_title(block, period), covered // period))
     return folded
 
 
@@ -122,7 +117,7 @@ def _sign(node: GraphNode, nodes: list[GraphNode]) -> object:
 
 def _block_title(block: list[Box], period: int) -> str:
     names = []
-    for first, last in zip(block[: min(period, 6)], block[-period:]):
+    for first, last in zip(block[:6], block[-period:]):
         own = first.title or first.members[0].symbol or first.members[0].function
         names.append(own if first.title == last.title else f"{first.title} … {last.title}")
     return ", ".join(names) + (", …" if period > 6 else "")

@@ -18,7 +18,7 @@ from autograd_lite.graphs.scopes import Frame, frames
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
 from autograd_lite.graphs.watch import Onlooker
-from autograd_lite.tape import Node, Primitive, fitted, pullback, reachable
+from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable
 from autograd_lite.tensor import Tensor, bare, cotangent_for
 
 INFIX: dict[Any, str] = {
@@ -270,6 +270,8 @@ class Builder:
             lost = set(range(len(primitive.rules))) - {*sources, *known}
             made.missing = [i for i, key in enumerate(sorted({*sources, *lost})) if key in lost]
         made.rules = [(argument_name(primitive, i), rule_of(primitive, i)) for i in plan.argnums]
+        if is_part:
+            made.rules = [("outputs", f"g, as that of {name}")]
         for name, item in held(node).items():
             arrays = [a for a in _flat(item) if isinstance(a, (np.ndarray, np.generic))]
             if size := sum(a.nbytes for a in arrays):
@@ -362,9 +364,10 @@ class _Notes(Onlooker):
         self.of = of
         self.steps: dict[Node, Step] = {}
 
-    def begin(self) -> None:
+    def walk(self, before: After | None) -> After:
         """Begin, or begin again."""
         self.steps.clear()
+        return super().walk(before)
 
     def step(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Write down what a node contributes to a parent."""

@@ -100,7 +100,8 @@ def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]
             f"    summed over {axes} {', '.join(map(str, part.summed))}, along which broadcasting "
             f"had repeated {target.label}: {shape_text(part.before)} to {shape_text(target.shape)}"
         )
-    yield f"    = {_numbers(part.value, 'not shown')}"
+    if part.value is not None:
+        yield f"    = {_numbers(part.value)}"
     if part.of > 1:
         yield f"    contribution {part.number} of {part.of} to {target.label}" + (
             f", which add up to {_numbers(target.gradient)}" if part.number == part.of else ""

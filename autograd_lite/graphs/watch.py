@@ -97,7 +97,6 @@ class Onlooker:
 
     def walk(self, before: After | None) -> After:
         """Begin a pullback, or begin it again with the products of zeros dropped."""
-        self.begin()
 
         def after(node: Node, k: int, g: Any, d: Any) -> Any:
             if before is not None:
@@ -106,9 +105,6 @@ class Onlooker:
             return d
 
         return after
-
-    def begin(self) -> None:
-        """Get ready for the first step."""
 
     def step(self, node: Node, k: int, g: Any, d: Any) -> None:
         """See what a node's rule for its parent ``k`` made of the cotangent ``g``."""
@@ -137,9 +133,10 @@ class _Watch(Onlooker):
             said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
             raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
 
-    def begin(self) -> None:
-        """Look at what rules compute from here on."""
+    def walk(self, before: After | None) -> After:
+        """Begin to look at what rules compute."""
         self.walking, self.found = True, None
+        return super().walk(before)
 
     def step(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Look at what a rule computed, if it is not what is made of several results."""

@@ -111,6 +111,14 @@ def losses() -> tuple[ag.Tensor, ag.Tensor]:
     return ag.cross_entropy(z, [0, 1]), ag.unfused_cross_entropy(z, [0, 1])
 
 
+def test_several_results_are_told_one_by_one() -> None:
+    values, _ = np.linalg.eigh(leaf([[2.0, 1.0], [1.0, 3.0]], "A"))
+    text = ag.explain(np.sum(values))
+    assert "t1 = np.linalg.eigh(A) = (2,) and (2, 2)\n  t2 = result 0(t1) = [1.382, 3.618]" in text
+    assert "to t1: g, as that of result 0\n  3. t1 = np.linalg.eigh(A)" in text
+    assert "g = d t3/d t1 = one for each result" in text
+
+
 def test_two_graphs_side_by_side() -> None:
     comparison = ag.compare_graphs(*losses(), titles=("fused", "unfused"))
     rows = {row[0]: row[1:] for row in comparison.rows}
