@@ -9,16 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from autograd_lite.graphs import drawing, folding, page, text
-from autograd_lite.graphs.model import (
-    Builder,
-    Edge,
-    GraphNode,
-    Step,
-    backward_steps,
-    cotangent_to_start,
-    named_values,
-)
+from autograd_lite.graphs import drawing, folding, model, page, text
+from autograd_lite.graphs.model import Edge, GraphNode, Step
 from autograd_lite.graphs.replay import Difference, differences
 from autograd_lite.graphs.summary import WHOLE, Summary, plain, size_text
 from autograd_lite.tape import Node
@@ -72,9 +64,9 @@ class Graph:
         direction: str,
     ) -> None:
         self._tensor = output
-        self._names = list(named_values(names))
+        self._names = list(model.named_values(names))
         self._max_nodes = max_nodes
-        self._builder = builder = Builder(output, self._names)
+        self._builder = builder = model.Builder(output, self._names)
         self.nodes: list[GraphNode] = builder.nodes
         self.edges: list[Edge] = builder.edges
         self.output: GraphNode = self.nodes[-1]
@@ -82,8 +74,8 @@ class Graph:
         self.steps: list[Step] = []
         self.leaf_gradients: dict[Node, Any] = {}
         if grads is not None and grads is not False:
-            self._cotangent = cotangent_to_start(output, grads)
-            self.steps, self.leaf_gradients = backward_steps(builder, self._cotangent)
+            self._cotangent = model.cotangent_to_start(output, grads)
+            self.steps, self.leaf_gradients = model.backward_steps(builder, self._cotangent)
         self._fold(depth)
 
     def _fold(self, depth: int | None) -> None:

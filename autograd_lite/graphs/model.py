@@ -273,7 +273,7 @@ class Builder:
         if is_part:
             made.rules = [("outputs", f"g, as that of {name}")]
         for name, item in held(node).items():
-            arrays = [a for a in _flat(item) if isinstance(a, (np.ndarray, np.generic))]
+            arrays = [a for a in replay.flat(item) if isinstance(a, (np.ndarray, np.generic))]
             if size := sum(a.nbytes for a in arrays):
                 made.kept.append(f"{name} {' and '.join(shape_text(a.shape) for a in arrays)}")
                 made.kept_bytes += size
@@ -345,13 +345,6 @@ def _index_text(index: Any) -> str:
             text = nested(array) if short else f"{shape_text(array.shape)} {array.dtype}"
         texts.append(text)
     return f"[{', '.join(texts)}]"
-
-
-def _flat(item: Any) -> list[Any]:
-    """Return what is in nested tuples, lists and dictionaries."""
-    if isinstance(item, dict):
-        item = list(item.values())
-    return [x for part in item for x in _flat(part)] if isinstance(item, (tuple, list)) else [item]
 
 
 # ---------------------------------------------------------------------------- the way back

@@ -190,10 +190,17 @@ def _wide(value: Any) -> Any:
 
 
 def _size(value: Any) -> int:
-    return sum(map(_size, value)) if isinstance(value, (tuple, list)) else int(np.size(value))
+    return sum(map(np.size, flat(value)))
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, (tuple, list)):
-        return all(map(_same, a, b))
-    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+    pairs = zip(flat(a), flat(b))
+    return all(x.dtype == y.dtype and np.array_equal(x, y, equal_nan=True) for x, y in pairs)
+
+
+def flat(value: Any) -> list[Any]:
+    """Return what is in nested tuples, lists and dictionaries."""
+    items = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, list, tuple)):
+        return [value]
+    return [inner for item in items for inner in flat(item)]

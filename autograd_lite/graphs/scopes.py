@@ -35,14 +35,12 @@ def frames(nodes: Sequence[Node], names: Mapping[Any, str]) -> dict[Node, list[F
     found: dict[Node, list[Frame]] = {}
     for began, module, node in calls:
         frame = Frame(called.get(id(module), ""), type(module).__name__, began)
-        within = {node} if frame.name else set()
-        stack = list(within)
-        while stack:
-            inner = stack.pop()
-            found.setdefault(inner, []).append(frame)
-            younger = {p for p in inner.parents if p.birth > began} - within
-            within |= younger
-            stack += younger
+        within = [node] if frame.name else []
+        for inner in within:  # which grows
+            own = found.setdefault(inner, [])
+            if own[-1:] != [frame]:
+                own.append(frame)
+                within += (parent for parent in inner.parents if parent.birth > began)
     return found
 
 

@@ -202,20 +202,19 @@ def _operands(given: dict[str, Any], bad: _Bad, primitive: Primitive) -> str:
     shape = bad.array.shape
     texts = []
     for name, value in given.items():
-        if isinstance(value, (tuple, list)):
-            values = [v for v in value if isinstance(v, (np.ndarray, np.generic))]
-            texts += [f"{name}[{i}] {_range(v)}" for i, v in enumerate(values)]
-        elif isinstance(value, (int, float, np.ndarray, np.generic)) and value is not True:
-            array = np.asarray(value)
+        several = isinstance(value, (tuple, list))
+        for i, item in enumerate(value if several else [value]):
+            if isinstance(item, bool) or not isinstance(item, (int, float, np.ndarray, np.generic)):
+                continue
+            called, array = f"{name}[{i}]" if several else name, np.asarray(item)
             if primitive.elementwise and np.broadcast_shapes(array.shape, shape) == shape:
-                texts.append(f"{name} = {number(np.broadcast_to(array, shape)[bad.cell])}")
+                texts.append(f"{called} = {number(np.broadcast_to(array, shape)[bad.cell])}")
             else:
-                texts.append(f"{name} {_range(array)}")
+                texts.append(f"{called} {_range(array)}")
     return ", ".join(texts) or "finite numbers"
 
 
 def _range(array: Any) -> str:
-    array = np.asarray(array)
     if not array.size or array.dtype.kind not in "fiub":
         return f"of shape {array.shape}"
     low, high = number(array.min()), number(array.max())

@@ -68,6 +68,9 @@ def test_several_results_know_their_module() -> None:
         ("np.multiply", ""),
         ("np.sum", ""),
     ]
+    graph = ag.graph(np.sum(h * others["second"]), names={"pair": pair})
+    both = [[frame.name for frame in node.frames] for node in graph.operations]
+    assert both == [["pair", "pair.first"], ["pair"], ["pair", "pair.second"], [], []]
 
 
 def test_modules_are_named_by_their_parameters_wherever_the_names_come_from() -> None:
