@@ -125,7 +125,7 @@ def check(dtype: Any, sizes: tuple[tuple[int, int], ...], seed: int) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_losses_and_gradients_are_right_to_a_few_ulps_in_every_regime(dtype: Any) -> None:
-    check(dtype, ((3, 1), (12, 2), (8, 3), (6, 10), (2, 70)), seed=0)
+    check(dtype, ((3, 1), (12, 2), (8, 3), (6, 10), (1, 70)), seed=0)
 
 
 @pytest.mark.slow
@@ -317,7 +317,7 @@ def test_the_buffer_size_and_the_error_state_of_numpy_are_left_as_they_were() ->
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_and_its_logs_are_right_to_a_few_ulps(dtype: Any) -> None:
-    sizes = ((3, 1), (6, 2), (5, 10), (2, 70))
+    sizes = ((3, 1), (6, 2), (5, 10), (1, 70))
     for name, z, _ in regimes(dtype, np.random.default_rng(10), sizes):
         p, log_p = kernels.softmax(z, 1), kernels.log_softmax(z, 1)
         log_sum = kernels.logsumexp(z, 1)
