@@ -62,7 +62,9 @@ class Batches:
         if not arrays or any(isinstance(a, Mapping) for a in arrays):
             raise TypeError("Batches: expected one or more arrays or sequences, and no dictionary")
         count("Batches", batch_size=batch_size)
-        self.arrays = [a if hasattr(a, "__getitem__") else np.asarray(a) for a in arrays]
+        # Tables and columns of pandas are indexed by label, except with iloc.
+        by_place = [hasattr(a, "__getitem__") and not hasattr(a, "iloc") for a in arrays]
+        self.arrays = [a if kept else np.asarray(a) for a, kept in zip(arrays, by_place)]
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"Batches: the lengths differ: {', '.join(map(str, lengths))}")

@@ -72,6 +72,26 @@ def test_sequences_of_items_and_pairs(rng):
     assert np.array_equal(x * x, y)
 
 
+def test_what_is_indexed_by_label_is_taken_by_place(rng):
+    class Column:
+        """What pandas does: indexed by label, unless with iloc."""
+
+        shape = (3,)
+        iloc = None
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, labels):
+            return np.array([30, 20, 10])[labels]
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array([10, 20, 30])
+
+    x, y = next(iter(Batches(np.array([1, 2, 3]), Column(), batch_size=3, rng=rng)))
+    assert np.array_equal(10 * x, y)
+
+
 @pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 7])
 def test_resuming_goes_on_where_it_was(stop):
     def made():

@@ -141,11 +141,10 @@ class Module:
             )
         own = dict([*self._named(Tensor), *self._named(np.ndarray)])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
-        missing = [name for name in own if name not in arrays]
-        unexpected = [name for name in arrays if name not in own]
+        found = Mismatch([n for n in own if n not in arrays], [n for n in arrays if n not in own])
+        named = found._asdict().items() if strict else ()
+        problems = [f"{what}: {', '.join(names)}" for what, names in named if names]
         both = [name for name in own if name in arrays]
-        problems = [f"missing: {', '.join(missing)}"] if missing and strict else []
-        problems += [f"unexpected: {', '.join(unexpected)}"] if unexpected and strict else []
         for name in both:
             if arrays[name].shape != own[name].shape:
                 problems.append(f"{name}: expected {own[name].shape}, got {arrays[name].shape}")
@@ -156,7 +155,7 @@ class Module:
         for name in both:
             target = own[name]
             (overwritable(target) if isinstance(target, Tensor) else target)[...] = arrays[name]
-        return Mismatch(missing, unexpected)
+        return found
 
     # ------------------------------------------------------------------------ modes
 
