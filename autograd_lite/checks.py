@@ -616,15 +616,12 @@ def check_closed_form(
     high = max(float(np.finfo(v.dtype).eps) for v in points[0] if v.dtype.kind == "f")
     terms = max(np.max(np.abs(d), initial=0) for _, d in points)
     reasons = _reasons(points, np.abs(claimed - gradient).ravel(), eps, high)
-    slopes, off = _referee(
-        numeric,
-        precise,
-        ulps <= 16,
-        lambda computed, slope, length: _complaint(computed, slope, 1e-8, length * largest),
-        1e-12,
-        1e-3 * largest,
-        np.random.default_rng(0),
-    )
+
+    def complaint(computed: Any, slope: _Slope, length: Any) -> str:
+        return _complaint(computed, slope, 1e-8, length * largest)
+
+    rng = np.random.default_rng(0)
+    slopes, off = _referee(numeric, precise, ulps <= 16, complaint, 1e-12, 1e-3 * largest, rng)
     cells = []
     for i, index in enumerate(np.ndindex(gradient.shape)):
         a, b = float(claimed[index]), float(gradient[index])
@@ -642,9 +639,8 @@ def check_closed_form(
             left, right = sorted(sides)
             if kink and left - 1e-4 * abs(left) <= a <= right + 1e-4 * abs(right):
                 verdict = "kink"
-            elif (
-                apart and not kink and (ulps[i] <= 16 or same(a, b) or abs(a - n) <= 1e-6 * abs(n))
-            ):
+            agrees = ulps[i] <= 16 or same(a, b) or abs(a - n) <= 1e-6 * abs(n)
+            if apart and not kink and agrees:
                 verdict = "unsure"
         cells.append(Cell(index, a, b, n, float(ulps[i]), verdict, sides))
     wrong = any(cell.verdict == "wrong" for cell in cells)
@@ -674,10 +670,8 @@ def _reasons(points: Sequence[tuple[Any, Any]], low: Any, eps: float, high: floa
 
 def _likely_cause(claimed: Any, gradient: Any, same: Callable[[Any, Any], bool]) -> str | None:
     """Return which of the usual mistakes turn a gradient into the claimed one, if some do."""
-    for turned in (False, True):
-        if turned and (gradient.ndim != 2 or claimed.T.shape != gradient.shape):
-            break
-        claim = claimed.T if turned else claimed
+    may_be_turned = gradient.ndim == 2 and claimed.T.shape == gradient.shape
+    for claim in (claimed, claimed.T) if may_be_turned else (claimed,):
         left_out = (claim == 0) & (gradient != 0)
         there = (gradient != 0) & ~left_out
         if not there.any():
@@ -687,7 +681,7 @@ def _likely_cause(claimed: Any, gradient: Any, same: Callable[[Any, Any], bool])
         usual = plain or there.sum() > 1  # any factor explains a single cell
         if usual and same(claim[there], factor * gradient[there]) and same(claim[gradient == 0], 0):
             causes = [
-                "the matrix is transposed" * turned,
+                "the matrix is transposed" * (claim is not claimed),
                 "the sign is flipped" * (factor < 0),
                 "" if plain else _explained_factor(abs(factor)),
                 "cells are left at zero that the loss reaches too" * bool(left_out.any()),

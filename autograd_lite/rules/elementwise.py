@@ -70,7 +70,8 @@ def sinc_derivative(x: Any, order: int) -> Any:
     """Return the derivative of an order of ``sin(x) / x``, accurate near 0 too.
 
     With ``f_n`` the n-th derivative, differentiating ``x f_0 = sin(x)`` n times gives
-    ``x f_n = sin⁽ⁿ⁾(x) - n f_{n-1}``, which is used for ``|x| > n``; below, Taylor's series.
+    ``x f_n = sin⁽ⁿ⁾(x) - n f_{n-1}``, which is used for ``|x| > n``; below, Taylor's series:
+    the sum of ``(-1)ᵏ x²ᵏ⁻ⁿ / ((2k + 1) (2k - n)!)``.
     """
     near = np.abs(x) <= max(order, 1)
     far = np.where(near, 1, x)
@@ -80,15 +81,13 @@ def sinc_derivative(x: Any, order: int) -> Any:
         sine, cosine = cosine, -sine  # the n-th derivative of the sine, and the next one
         recurrence = (sine - n * recurrence) / far
     small = np.where(near, x, 0)
-    k = (order + 1) // 2
-    power = 2 * k - order  # 0 or 1
-    term = (-1) ** k * small**power
-    series = term / (2 * k + 1)
-    for _ in range(20 + 2 * order):
-        term = -term * small * small / ((power + 1) * (power + 2))
-        k, power = k + 1, power + 2
-        series = series + term / (2 * k + 1)
-    return np.where(near, series, recurrence)
+    first = (order + 1) // 2
+    coefficients = [
+        (-1) ** k / ((2 * k + 1) * math.factorial(2 * k - order))
+        for k in range(first + 20 + 2 * order, first - 1, -1)
+    ]
+    series = small ** (2 * first - order) * np.polyval(coefficients, small * small)
+    return np.where(near, series, recurrence).astype(x.dtype)
 
 
 # fmt: off

@@ -317,12 +317,6 @@ def _det(g: Any, ans: Any, a: Any) -> Any:
     return (g * ans)[..., None, None] * _t(np.linalg.inv(a))
 
 
-def _slogdet(g: Any, a: Any) -> Any:
-    """Return the cotangent of a logarithm of a determinant: ``a⁻ᵀ``; the sign has none."""
-    _, g_log = g
-    return g_log[..., None, None] * _t(np.linalg.inv(a))
-
-
 def _pinv(g: Any, ans: Any, a: Any) -> Any:
     """Return the cotangent of a pseudo-inverse ``p``, at constant rank (Golub and Pereyra, 4.12).
 
@@ -525,7 +519,8 @@ if hasattr(np, "matvec"):  # since NumPy 2.2
 derivative(np.linalg.inv,       lambda g, ans: -(_t(ans) @ g @ _t(ans)))
 derivative(np.linalg.solve,     _solve_a, _solve_b, broadcasts=True)
 derivative(np.linalg.det,       _det)
-derivative(np.linalg.slogdet,   _slogdet)
+# of the sign, no derivative; of the logarithm, a⁻ᵀ
+derivative(np.linalg.slogdet,   lambda g, a: g[1][..., None, None] * _t(np.linalg.inv(a)))
 derivative(np.linalg.pinv,      _pinv)
 derivative(np.linalg.cholesky,  _cholesky)
 derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])

@@ -54,13 +54,6 @@ def atleast_3d(*arys: Any) -> Any:
     return _each([a if a.ndim > 2 else a[..., None] for a in arrays])
 
 
-@composite(np.hstack)
-def hstack(tup: Any) -> Any:
-    """Return arrays joined along the second axis, or the only one."""
-    arrays = [np.atleast_1d(a) for a in tup]
-    return concatenate(arrays, 0 if arrays and arrays[0].ndim == 1 else 1)
-
-
 def _joined_blocks(arrays: Any) -> tuple[Any, int]:
     """Return nested blocks joined, the innermost along the last axis; and how deep they are."""
     if not isinstance(arrays, list):
@@ -134,9 +127,8 @@ def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
 @composite(np.broadcast_arrays)
 def broadcast_arrays(*args: Any) -> Any:
     """Return arrays broadcast against each other."""
-    arrays = [as_array(a) for a in args]
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
-    return tuple(np.broadcast_to(a, shape) for a in arrays)
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(a, shape) for a in args)
 
 
 def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
@@ -243,6 +235,8 @@ if hasattr(np, "unstack"):  # since NumPy 2.1
 enter_composite(np.stack, lambda arrays, axis=0:
                 concatenate([np.expand_dims(as_array(a), axis) for a in arrays], axis))
 enter_composite(np.vstack, lambda tup: concatenate([np.atleast_2d(a) for a in tup]))
+enter_composite(np.hstack, lambda tup:
+                concatenate([np.atleast_1d(a) for a in tup], 1 if np.ndim(tup[0]) > 1 else 0))
 enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
 enter_composite(np.column_stack, lambda tup:
                 concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], 1))
