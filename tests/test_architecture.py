@@ -46,12 +46,12 @@ LIMITS = {
     "softmax": 480,
     "softmax_kernels": 300,
     "graphs": 1_800,
-    "nn": 800,
-    "optim": 575,
-    "data": 140,
-    "training": 420,
-    "checkpoint": 190,
-    "sklearn": 320,
+    "nn": 770,
+    "optim": 550,
+    "data": 125,
+    "training": 415,
+    "checkpoint": 185,
+    "sklearn": 270,
 }
 CORE = {"numpy", "graphviz", "autograd_lite"}
 
