@@ -29,12 +29,6 @@ def _names_once(index: Any) -> bool:
     return mask or all(isinstance(i, basic) for i in items)
 
 
-def _has_slices(index: Any, ndim: int) -> bool:
-    """Whether an index picks more than single elements."""
-    items = index if isinstance(index, tuple) else (index,)
-    return len(items) < ndim or not all(isinstance(i, np.ndarray) for i in items)
-
-
 @primitive(lambda g, index: g[index], broadcasts=True)
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Return zeros with values added at an index: the adjoint of ``a -> a[index]``.
@@ -42,9 +36,10 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     Where the index names an element several times, its values add up.
     """
     out = np.zeros(shape, values.dtype)
+    items = index if isinstance(index, tuple) else (index,)
     if _names_once(index):
         out[index] = values
-    elif _has_slices(index, out.ndim):
+    elif len(items) < out.ndim or not all(isinstance(i, np.ndarray) for i in items):
         # np.add.at is several times faster when every place is named by itself.
         axes = 1 if isinstance(index, np.ndarray) and index.dtype != bool else out.ndim
         rows = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
@@ -117,13 +112,9 @@ def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
 
-@composite(np.sort)
-def sort(a: Any, axis: int | None = -1, kind: Any = None, *, stable: Any = None) -> Any:
-    """Return elements in ascending order; nan last, equal elements in the order they had."""
-    return take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
-
-
 # fmt: off
+enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None:
+                take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis))
 enter_composite(np.partition, lambda a, kth, axis=-1:
                 take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
 enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":
