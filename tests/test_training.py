@@ -14,6 +14,11 @@ from autograd_lite import nn
 from autograd_lite.training import History, accuracy
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # milliseconds for each checkpoint
+
+
 def problem(seed=0, n=60):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 4)).astype(np.float32)
