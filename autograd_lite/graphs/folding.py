@@ -82,11 +82,7 @@ def _by_module(nodes: list[GraphNode], depth: int | None) -> list[Box]:
 
 def _repeats_folded(found: list[Box], nodes: list[GraphNode]) -> list[Box]:
     """Replace every block of boxes that comes at least three times in a row by one box."""
-    alike: dict[object, int] = {}
-    signs = [
-        alike.setdefault(tuple(_sign(node, nodes) for node in box.members), len(alike))
-        for box in found
-    ]
+    signs = [[_sign(node, nodes) for node in box.members] for box in found]
     folded: list[Box] = []
     i = 0
     while i < len(signs):

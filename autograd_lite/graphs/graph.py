@@ -159,7 +159,7 @@ class Graph:
         steps = [
             {
                 "node": step.node,
-                "upstream_norm": _norm(step.upstream),
+                "upstream_norm": _norm(self.nodes[step.node].gradient),
                 "contrib": [
                     _fields(part, CONTRIBUTION, FEWEST)
                     | {"norm": _norm(part.value), "n_of_m": [part.number, part.of]}
@@ -277,7 +277,8 @@ def graph(
         Usually a loss.
     names : mapping, pairs or module, optional
         Names for tensors and arrays beside their own: ``locals()``, ``model.named_parameters()`` or
-        the model itself.
+        the model itself. Modules are named by their parameters: what a module's call computes is
+        drawn in a frame of its name.
     grads : True or array_like, optional
         Compute the gradient of every node, without touching any ``.grad``; an array is the
         cotangent to start from. By default only the ``.grad`` of leaves is shown.

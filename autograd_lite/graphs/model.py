@@ -167,10 +167,9 @@ class Contribution:
 
 @dataclass
 class Step:
-    """One step of the pullback: a node's cotangent, and what becomes of it."""
+    """One step of the pullback: what becomes of a node's gradient."""
 
     node: int
-    upstream: Summary | None
     contributions: list[Contribution]
 
 
@@ -365,7 +364,9 @@ class _Notes(Onlooker):
     def step(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Write down what a node contributes to a parent."""
         made, parent = self.of[node], self.of[node.parents[k]]
-        step = self.steps.setdefault(node, Step(made.id, _summary(g), []))
+        if node not in self.steps:
+            self.steps[node] = Step(made.id, [])
+            made.gradient = _summary(g)
         share = _summary(fitted(d, node.parents[k], node.plan.primitive))  # type: ignore[union-attr]
         shape = () if share is None else np.shape(d)
         extra = len(shape) - len(parent.shape)
@@ -373,7 +374,7 @@ class _Notes(Onlooker):
             i for i, n in enumerate(shape) if i < extra or n > 1 == parent.shape[i - extra]
         )
         part = Contribution(parent.id, *made.rules[k], share, summed, shape)
-        step.contributions.append(part)
+        self.steps[node].contributions.append(part)
 
 
 def _finite(*summaries: Summary | None) -> bool:
@@ -401,18 +402,17 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
         # A see, even one that changes nothing, keeps rules from using up what the forward left.
         found = pullback(builder.root, cotangent, see=lambda array, _: array)
     for node, made in builder.of.items():
-        upstream = notes.steps[node].upstream if node in notes.steps else None
-        made.gradient = _summary(found[node]) if node in found else upstream
-    totals: Counter[int] = Counter()
-    for step in notes.steps.values():
-        for part in step.contributions:
-            totals[part.target] += 1
-            part.number = totals[part.target]
+        if node.plan is None:
+            made.gradient = _summary(found[node]) if node in found else None
+    steps = list(notes.steps.values())
+    parts = [part for step in steps for part in step.contributions]
+    totals, so_far = Counter(part.target for part in parts), Counter[int]()
+    for part in parts:
+        so_far[part.target] += 1
+        part.number, part.of = so_far[part.target], totals[part.target]
+    for step in steps:
         made = builder.nodes[step.node]
         after = [part.value for part in step.contributions]
-        if step.upstream and _finite(step.upstream, made.value) and not _finite(*after):
+        if made.gradient and _finite(made.gradient, made.value) and not _finite(*after):
             made.born = made.born or "gradient"
-    for step in notes.steps.values():
-        for part in step.contributions:
-            part.of = totals[part.target]
-    return list(notes.steps.values()), found
+    return steps, found

@@ -34,17 +34,17 @@ def page(
     for i, graph in enumerate(graphs):
         pictures = _pictures(graph)
         data.append(_data(graph, pictures))
-        svgs = []
+        svgs = ""
         for k, drawn in enumerate(pictures):
-            svg = re.sub(r' id="', f' id="g{i}v{k}-', drawing.to_svg(drawn, target))
+            svg = drawing.to_svg(drawn, target).replace(' id="', f' id="g{i}v{k}-')
             note = f'<p class="note">{html.escape(drawn.note)}</p>' if drawn.note else ""
-            svgs.append(f'<div class="picture">{note}{svg}</div>')
+            svgs += f'<div class="picture">{note}{svg}</div>'
         title = html.escape(titles[i] if titles else "")
         caption = html.escape(graph.caption)
         views.append(
             f'<section class="view" id="view{i}" aria-label="{title or "Graph"}"><div class="bar">'
             f'<h2>{title}</h2><span class="muted">{caption}</span></div>'
-            f'<div class="scroll">{"".join(svgs)}</div></section>'
+            f'<div class="scroll">{svgs}</div></section>'
         )
     own = files("autograd_lite.graphs")
     script = own.joinpath("explorer.js").read_text(encoding="utf-8")
@@ -66,8 +66,8 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
     data = graph.to_json()
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
-            {"cell": list(d.cell), "slope": plain(d.slope)}
-            | {key: plain(getattr(d, key)) for key in ("gradient", "step", "change")}
+            {"cell": list(d.cell)}
+            | {key: plain(getattr(d, key)) for key in ("gradient", "slope", "step", "change")}
             for d in found
         ]
     data["drawn"] = [_places(drawn) for drawn in pictures]

@@ -19,7 +19,7 @@ class Summary:
 
     Attributes
     ----------
-    shape, dtype, nbytes
+    shape, dtype
         Those of the array.
     array : array
         A copy of the array, or of its first rows and columns where it is larger.
@@ -35,7 +35,6 @@ class Summary:
         array = np.asarray(array)
         self.shape: tuple[int, ...] = array.shape
         self.dtype = str(array.dtype)
-        self.nbytes: int = array.nbytes
         self.whole = array.size <= WHOLE
         if self.whole:
             self.array = array.copy()

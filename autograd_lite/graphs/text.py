@@ -36,7 +36,7 @@ def _lines(graph: Graph) -> Iterator[str]:
     for number, step in enumerate(graph.steps, 1):
         node = graph.nodes[step.node]
         yield f"  {number}. {equation(graph, node)}"
-        upstream = _numbers(step.upstream, "one for each result")
+        upstream = _numbers(node.gradient, "one for each result")
         yield f"       g = d {output}/d {node.label} = {upstream}"
         for part in step.contributions:
             yield from (f"       {line}" for line in _contribution(graph, step, part))

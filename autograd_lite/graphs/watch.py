@@ -61,8 +61,9 @@ class NonfiniteError(FloatingPointError):
 def find_nonfinite() -> Iterator[None]:
     """Raise at the first operation whose result is nan or inf although what it is given is finite.
 
-    Watches what tensors compute here, forward, and all backward passes that are run here. In a
-    backward pass, what a branch not taken would make of an exactly zero cotangent does not count.
+    Watches what tensors compute here, also under :class:`no_grad`, thus in ``ag.evaluate``, and all
+    backward passes that are run here. In a backward pass, what a branch not taken would make of an
+    exactly zero cotangent does not count.
 
     Raises
     ------
