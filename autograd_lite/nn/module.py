@@ -1,8 +1,9 @@
 """Modules: objects that hold parameters and other modules, and are called like functions.
 
-The attributes of a module register themselves: a leaf tensor is a parameter, a NumPy array a buffer
-(saved, not trained), a module a sub-module; lists, tuples and dictionaries are looked into, at any
-depth. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of PyTorch.
+The attributes of a module register themselves: a leaf tensor is a parameter, a NumPy array of
+numbers a buffer (saved, not trained), a module a sub-module; lists, tuples and dictionaries are
+looked into, at any depth. Their dotted names (``0.weight``, ``encoder.norm.bias``) are those of
+PyTorch.
 """
 
 from __future__ import annotations
@@ -93,7 +94,12 @@ class Module:
 
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
         for name, value in self._held():
-            if isinstance(value, kind) and (not isinstance(value, Tensor) or value.is_leaf):
+            numbers = not isinstance(value, np.ndarray) or value.dtype.kind in "fiubc"
+            if (
+                isinstance(value, kind)
+                and numbers
+                and (not isinstance(value, Tensor) or value.is_leaf)
+            ):
                 yield name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -136,8 +142,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(
-                f"load_state_dict: expected a mapping of names to arrays, "
-                f"not {type(state).__name__}"
+                f"load_state_dict: expected a mapping of names to arrays, not {type(state).__name__}"
             )
         own = dict([*self._named(Tensor), *self._named(np.ndarray)])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
@@ -146,15 +151,19 @@ class Module:
         problems = [f"{what}: {', '.join(names)}" for what, names in named if names]
         both = [name for name in own if name in arrays]
         for name in both:
-            if arrays[name].shape != own[name].shape:
-                problems.append(f"{name}: expected {own[name].shape}, got {arrays[name].shape}")
-            elif arrays[name].dtype.kind not in "fiub":
-                problems.append(f"{name}: expected real numbers, got {arrays[name].dtype}")
+            old, new = bare(own[name]), arrays[name]
+            if new.shape != old.shape:
+                problems.append(f"{name}: expected {old.shape}, got {new.shape}")
+            elif new.dtype.kind not in "fiub":
+                problems.append(f"{name}: expected real numbers, got {new.dtype}")
+            elif not old.flags.writeable and not np.array_equal(old, new):
+                problems.append(f"{name}: it is read-only, and would change")
         if problems:
             raise ValueError(f"load_state_dict of {type(self).__name__}: " + "; ".join(problems))
         for name in both:
             target = own[name]
-            (overwritable(target) if isinstance(target, Tensor) else target)[...] = arrays[name]
+            if bare(target).flags.writeable:
+                (overwritable(target) if isinstance(target, Tensor) else target)[...] = arrays[name]
         return found
 
     # ------------------------------------------------------------------------ modes

@@ -155,6 +155,29 @@ def test_strict_loading_lists_every_problem_and_changes_nothing(rng):
         model.load_state_dict([1])
 
 
+def test_buffers_that_are_read_only_may_not_change(rng):
+    class Fixed(nn.Module):
+        def __init__(self, value):
+            self.table, self.scale = np.full(2, value), np.ones(1)
+            self.table.setflags(write=False)
+
+    model = Fixed(1.0)
+    state = model.state_dict()
+    model.scale[:] = 5
+    assert model.load_state_dict(state) == ([], [])
+    assert model.scale == 1
+    with pytest.raises(ValueError, match="table: it is read-only, and would change"):
+        model.load_state_dict({**Fixed(2.0).state_dict(), "scale": np.zeros(1)})
+    assert model.scale == 1
+
+
+def test_arrays_of_names_are_no_buffers(rng):
+    model = nn.Linear(2, 2, rng=rng)
+    model.classes, model.things = np.array(["cat", "dog"]), np.array([None])
+    assert list(model.state_dict()) == ["weight", "bias"]
+    model.load_state_dict(model.state_dict())
+
+
 def test_loading_that_is_not_strict_says_what_it_left_out(rng):
     model = nn.Linear(2, 1, rng=rng)
     found = model.load_state_dict({"weight": np.ones((1, 2)), "other": 1.0}, strict=False)
