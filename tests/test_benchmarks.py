@@ -23,11 +23,18 @@ def _not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "BURST", 1e-4)
 
 
+@pytest.fixture
+def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (fused, tables):
+        monkeypatch.setattr(module, "in_turn", lambda calls, _: timing.in_turn(calls, 0.01))
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert main(list(arguments)) == 0
     return capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("_briefly")
 def test_a_size_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     data, chart = tmp_path / "figures.json", tmp_path / "chart.png"
     size = ("--batch", "16", "--classes", "5")
@@ -55,6 +62,7 @@ def test_a_size_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert chart.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("_briefly")
 @pytest.mark.parametrize("kind", ["accuracy", "ops", "step"])
 def test_the_other_tables(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     out = run(capsys, kind, "--quick")
