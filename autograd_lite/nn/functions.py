@@ -376,11 +376,7 @@ def _logistic_loss(x: Any, y: Any, weight: Any) -> Any:
 
 
 def binary_cross_entropy_with_logits(
-    logits: Array,
-    target: Array,
-    *,
-    pos_weight: ArrayLike | None = None,
-    reduction: Reduction = "mean",
+    logits: Array, target: Array, *, pos_weight: Any = None, reduction: Reduction = "mean"
 ) -> Any:
     """Return ``-y log(p) - (1 - y) log(1 - p)`` for ``p = sigmoid(logits)``.
 

@@ -95,11 +95,8 @@ class Module:
     def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
         for name, value in self._held():
             numbers = not isinstance(value, np.ndarray) or value.dtype.kind in "fiubc"
-            if (
-                isinstance(value, kind)
-                and numbers
-                and (not isinstance(value, Tensor) or value.is_leaf)
-            ):
+            leaf = not isinstance(value, Tensor) or value.is_leaf
+            if isinstance(value, kind) and numbers and leaf:
                 yield name, value
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -142,7 +139,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(
-                f"load_state_dict: expected a mapping of names to arrays, not {type(state).__name__}"
+                f"load_state_dict: expected a mapping of names to arrays, not {state!r:.80}"
             )
         own = dict([*self._named(Tensor), *self._named(np.ndarray)])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
