@@ -87,7 +87,7 @@ def sinc_derivative(x: Any, order: int) -> Any:
         for k in range(first + 20 + 2 * order, first - 1, -1)
     ]
     series = small ** (2 * first - order) * np.polyval(coefficients, small * small)
-    return np.where(near, series, recurrence).astype(x.dtype)
+    return np.where(near, series + 0.0, recurrence).astype(x.dtype)  # 0, not -0, at 0
 
 
 # fmt: off
