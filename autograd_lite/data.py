@@ -191,11 +191,9 @@ def train_test_split(
         raise ValueError(
             f"train_test_split: test_size={test_size} of {n} items leaves a part empty"
         )
+    labels = np.zeros(n) if stratify is None else np.asarray(stratify)
     test = np.zeros(n, bool)
-    if stratify is None:
-        test[rng.permutation(n)[:k]] = True
-    else:
-        test[_stratified(np.asarray(stratify), n, k, rng)] = True
+    test[_stratified(labels, n, k, rng)] = True
     return [part for a in sources for part in (a[~test], a[test])]
 
 

@@ -611,7 +611,8 @@ class _Display:
     def advance(self) -> None:
         """Show that one more batch is done."""
         if self.tqdm is not None:
-            self.bar = self.bar or self.tqdm(total=self.size, unit="batch")
+            if self.bar is None:
+                self.bar = self.tqdm(total=self.size, unit="batch")
             self.bar.update()
 
     def end(self, row: Mapping[str, float]) -> None:

@@ -769,6 +769,9 @@ def test_progress_is_a_bar_or_lines(capsys, monkeypatch):
     pytest.importorskip("tqdm")
     ag.fit(*parts(), epochs=2)
     assert "epoch 2/2" in capsys.readouterr().err
+    model, loss, data, optimizer = parts()
+    ag.fit(model, loss, iter(list(data)), optimizer, epochs=1)  # of unknown length
+    assert "6batch" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     ag.fit(*parts(), epochs=2)
     lines = capsys.readouterr().out.splitlines()
