@@ -17,7 +17,7 @@ import shutil
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,7 @@ def _safetensors(arrays: Mapping[str, Any], tree: str) -> bytes:
 
 
 def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
-    arrays = {name: _array(name, **item) for name, item in _library().deserialize(data)}
+    arrays = {name: _array(name, item) for name, item in _library().deserialize(data)}
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
     # Both, for damage to one of them must not make the file another program's.
     if _TREE.encode() not in header and _field("") not in header:
@@ -281,8 +281,9 @@ def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
     return arrays, note["tree"]
 
 
-def _array(name: str, dtype: str, shape: Sequence[int], data: bytes) -> Any:
-    """Return an array, given safetensors' name of its type, such as F32 or BOOL."""
+def _array(name: str, item: Mapping[str, Any]) -> Any:
+    """Return an array, given its bytes, shape, and safetensors' name of its type, such as F32."""
+    dtype, shape, data = item["dtype"], item["shape"], item["data"]
     if dtype == "BF16":  # the upper halves of float32
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
     try:
