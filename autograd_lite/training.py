@@ -347,7 +347,7 @@ def _check_callbacks(callbacks: Any) -> None:
 class _Run:
     """A training: its parts, and what changes, which is all that a checkpoint holds."""
 
-    _KEPT = tuple("epoch steps batch seen bad total stopped best best_loss history".split())
+    _KEPT = ("epoch", "steps", "batch", "seen", "total", "bad", "stopped", "best", "best_loss")
 
     def __init__(
         self, model: Any, data: Any, optimizer: Any, schedule: Any, every: str, path: Any
@@ -468,6 +468,7 @@ class _Run:
         if self.path is None:
             return
         state: dict[str, Any] = {name: getattr(self, name) for name in self._KEPT}
+        state["history"] = self.history
         state["generators"] = [g.bit_generator.state for g in self.generators]
         state["versions"] = {"numpy": np.__version__}
         for name, part in self.parts.items():
@@ -475,7 +476,7 @@ class _Run:
         checkpoints.save(self.path, state, keep_previous=True)
 
     def _resume(self, state: Any) -> None:
-        needed = {*self._KEPT, *self.parts, "generators", "versions"}
+        needed = {*self._KEPT, *self.parts, "history", "generators", "versions"}
         if not isinstance(state, Mapping) or needed - state.keys():
             raise ValueError(
                 f"fit: {self.path} holds no run of fit, but something that ag.save wrote; give "
