@@ -393,6 +393,15 @@ def test_what_cannot_be_compared_is_refused(
         ag.check_closed_form(*args, **options)
 
 
+def test_a_claim_need_not_be_defined_at_smaller_arguments() -> None:
+    def claim(x: Any) -> Any:
+        if np.min(np.abs(x)) < 0.5:
+            raise ArithmeticError("too small")
+        return 3 * x**2
+
+    assert ag.check_closed_form(cube, claim, np.array([1.0, 2.0])).ok
+
+
 def test_a_claim_may_write_to_its_argument() -> None:
     def squared_in_place(x: Any) -> Any:
         x *= x

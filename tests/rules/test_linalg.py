@@ -111,6 +111,12 @@ def test_complex_eigenvalues_are_refused():
         (lambda a: np.einsum("ij", a, a), r"np\.einsum of shapes .*: fewer operands"),
         (lambda a: np.linalg.multi_dot([a]), r"np\.linalg\.multi_dot: needs at least two"),
         (lambda a: np.linalg.multi_dot([a[None], a]), r"np\.linalg\.multi_dot: .* not shapes"),
+        (lambda a: np.linalg.norm(a[None], 1, (0, 1, 2)), "ord=1 needs one axis or two, not 3"),
+        (lambda a: np.linalg.norm(a, 3), r"np\.linalg\.norm: no norm of matrices has the order 3"),
+        (lambda a: np.convolve(a[0], a[0], "all"), r"np\.convolve: mode must be .*, not 'all'"),
+        (lambda a: np.linalg.lstsq(a, np.ones(2), 0.5), r"np\.linalg\.lstsq: .* covers rcond="),
+        (lambda a: np.diff(a, -1), r"np\.diff: n must not be negative, but is -1"),
+        (lambda a: np.gradient(a, [1.0, 2.0], axis=1), r"np\.gradient: coordinates of shape"),
         (lambda a: np.linalg.outer(a, a), r"np\.linalg\.outer: .* of shapes \(2, 3\)"),
     ],
 )

@@ -100,6 +100,7 @@ def test_what_is_left_out_leaks_no_nan(used):
         (lambda x: x.partition(1), TypeError, r"use np\.partition"),
         (lambda x: np.fill_diagonal(x, 0), TypeError, r"np\.fill_diagonal has no derivative"),
         (lambda x: np.reshape(x, -1, "A").sum().backward(), TypeError, "depends on the memory"),
+        (lambda x: np.gradient(x, 1.0, 1.0, 1.0), TypeError, "3 spacings for 2 axes"),
         (lambda x: np.gradient(x, edge_order=3), ValueError, r"np\.gradient: edge_order must be 1"),
         (lambda x: np.gradient(x[:2], edge_order=2), ValueError, "less than the length 2 of"),
         (lambda x: np.average(x, 0, np.ones(4)), ValueError, r"np\.average: weights of shape"),
