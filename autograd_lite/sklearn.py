@@ -40,7 +40,7 @@ _ACTIVATIONS = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "logistic": nn.Sigmoid,
-    "identity": None,
+    "identity": nn.Sequential,  # of nothing
 }
 
 
@@ -371,7 +371,8 @@ class MLPClassifier(_Classifier):
         samples, y = validate_data(self, X, y, dtype=_DTYPES)
         labels = self._labels(y)
         rng = self._generator()
-        sizes = [samples.shape[1], *np.atleast_1d(self.hidden_layer_sizes).tolist()]
+        hidden = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        sizes = [samples.shape[1], *hidden, len(self.classes_)]
         model = self._model(sizes, rng, samples.dtype)
         size = min(200 if self.batch_size == "auto" else self.batch_size, len(samples))
         samples = samples.view()
@@ -405,13 +406,10 @@ class MLPClassifier(_Classifier):
 
     def _model(self, sizes: list[Any], rng: np.random.Generator, dtype: Any) -> nn.Sequential:
         layers: list[Any] = []
-        activation = _ACTIVATIONS[self.activation]
         for before, after in itertools.pairwise(sizes):
             layers.append(nn.Linear(before, after, rng=rng, dtype=dtype))
-            if activation is not None:
-                layers.append(activation())
-        layers.append(nn.Linear(sizes[-1], len(self.classes_), rng=rng, dtype=dtype))
-        return nn.Sequential(*layers)
+            layers.append(_ACTIVATIONS[self.activation]())
+        return nn.Sequential(*layers[:-1])
 
     def _logits(self, X: Any) -> Any:
         with no_grad():

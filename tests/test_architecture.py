@@ -48,7 +48,7 @@ LIMITS = {
     "graphs": 1_600,
     "nn": 770,
     "optim": 550,
-    "data": 125,
+    "data": 120,
     "training": 415,
     "checkpoint": 185,
     "sklearn": 270,
