@@ -376,10 +376,10 @@ def _sums(e: Array) -> Any:
 
 
 def _total(losses: Array) -> Any:
-    """Return the sum of a block's losses, in float64."""
+    """Return the sum of a block's losses, in float64 at least."""
     ones = _LIMITS[losses.dtype.char].ones
     few = len(losses) <= len(ones)
-    return np.float64(losses.dot(ones[: len(losses)]) if few else _sums(losses[None])[0])
+    return np.float64(0) + (losses.dot(ones[: len(losses)]) if few else _sums(losses[None])[0])
 
 
 def _spread(values: Array, e: Array) -> Array:

@@ -681,7 +681,7 @@ def _call_other(
                 )
         try:
             return entry.formula(*args, **kwargs)
-        except ValueError as error:
+        except (ValueError, IndexError) as error:
             _name(error, entry.name)
             raise
     if isinstance(entry, Constant):

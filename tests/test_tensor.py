@@ -658,6 +658,11 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         IndexError,
         "indexing of shape (3,): index 5 is out of bounds",
     ),
+    "place out of range": (
+        lambda t, u: np.take(t, [5]),
+        IndexError,
+        "np.take: index 5 is out of bounds for axis 0 with size 3",
+    ),
     "operand that is no number": (lambda t, u: t + None, TypeError, "np.add of shape (3,): "),
     "complex gradient": (
         lambda t, u: (t * u).backward([1j, 0, 0]),
