@@ -738,7 +738,7 @@ def _checked_options(
             f"{name} has no derivative in weight or label_smoothing; pass their values, "
             f"weight.detach()"
         )
-    if not 0 <= label_smoothing <= 1:
+    if label_smoothing is None or not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
     if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")

@@ -411,6 +411,7 @@ BAD_INPUT: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ([0, 1, 2], {"label_smoothing": 1.5}, ValueError, r"must lie in \[0, 1\], not 1.5"),
     ([0, 1, 2], {"label_smoothing": -0.1}, ValueError, r"must lie in \[0, 1\], not -0.1"),
     ([0, 1, 2], {"label_smoothing": nan}, ValueError, r"must lie in \[0, 1\], not nan"),
+    ([0, 1, 2], {"label_smoothing": None}, ValueError, r"must lie in \[0, 1\], not None"),
     (
         [0, 1, 2],
         {"reduction": "average"},
