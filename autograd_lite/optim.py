@@ -925,6 +925,10 @@ class CosineAnnealingLR(Schedule):
             return base * (count + 1) / (self.warmup + 1)
         return _cosine(base, self.eta_min, (count - self.warmup) / self.T_max)
 
+    def __post_init__(self) -> None:
+        require("CosineAnnealingLR", "at least 0", lambda v: v >= 0, warmup=self.warmup)
+        super().__post_init__()
+
 
 @dataclass(eq=False)
 class OneCycleLR(Schedule):

@@ -564,6 +564,8 @@ def test_schedules_resume_and_check_their_arguments():
         optim.StepLR(optimizer, 0)
     with pytest.raises(ValueError, match="StepLR: step_size must be at least 1, got 'a'"):
         optim.StepLR(optimizer, "a")
+    with pytest.raises(ValueError, match="CosineAnnealingLR: warmup must be at least 0, got -1"):
+        optim.CosineAnnealingLR(optimizer, 10, warmup=-1)
     with pytest.raises(ValueError, match="OneCycleLR: pct_start must be between 0 and 1, got 1"):
         optim.OneCycleLR(optimizer, 1.0, 10, pct_start=1)
     with pytest.raises(

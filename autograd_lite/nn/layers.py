@@ -298,6 +298,7 @@ class BatchNorm1d(Module):
         dtype: DTypeLike = np.float32,
     ) -> None:
         count("BatchNorm1d", num_features=num_features)
+        require("BatchNorm1d", "between 0 and 1", lambda v: 0 <= v <= 1, momentum=momentum)
         self.num_features = num_features
         self.eps = float(eps)
         self.momentum = float(momentum)

@@ -67,6 +67,8 @@ def test_bad_arguments_are_named(rng):
         ValueError, match=r"LayerNorm: expected input of shape \(..., 3\), got \(3, 4\)"
     ):
         nn.LayerNorm(3)(np.ones((3, 4)))
+    with pytest.raises(ValueError, match="BatchNorm1d: momentum must be between 0 and 1, got None"):
+        nn.BatchNorm1d(3, momentum=None)
     with pytest.raises(ValueError, match=r"BatchNorm1d: expected input of shape \(batch, 3\) or"):
         nn.BatchNorm1d(3)(np.ones((2, 4)))
     with pytest.raises(ValueError, match="training needs more than one value per feature"):
