@@ -69,11 +69,9 @@ class Module:
         ended = next(births)
         if output.__class__ is not Tensor:
             _sign(output, self, began)
-        elif (node := output._node) is not None:
-            if node.birth + 1 == ended:  # no module called within has returned it
-                node.returned_by = self, began, None
-            else:
-                _sign(output, self, began)
+        elif (node := output._node) is not None and node.birth > began:
+            fresh = node.birth + 1 == ended  # no module called within has returned it
+            node.returned_by = self, began, None if fresh else getattr(node, "returned_by", None)
         return output
 
     # ------------------------------------------------------------------------ what it holds
