@@ -377,28 +377,28 @@ def test_forgotten_return_is_named() -> None:
 # ---------------------------------------------------------------------------- many cells
 
 
-LARGE = np.random.default_rng(1).normal(size=(90, 70))
+LARGE = np.random.default_rng(1).normal(size=(60, 45))
 
 
 def test_one_wrong_cell_of_many_is_found_and_named() -> None:
     for factor in (1 + 1e-5, 3.0, np.nan):
         factors = np.ones(LARGE.shape)
-        factors[77, 31] = factor
+        factors[52, 31] = factor
         message = _message(_scaled(lambda x: 1.0 * x, factors), LARGE, order=1)
-        assert message.startswith("order 1, argument 0, cell [77, 31]: backpropagation gives")
+        assert message.startswith("order 1, argument 0, cell [52, 31]: backpropagation gives")
 
 
 def test_one_wrong_cell_of_many_at_second_order() -> None:
     def rule(g: Any, x: Any) -> Any:
         detached = np.zeros(LARGE.shape)
-        detached[5, 66] = 1
+        detached[5, 41] = 1
         if isinstance(x, ag.Tensor):
             return g * 2 * (x * (1 - detached) + x.detach() * detached)
         return g * 2 * x
 
     square = _planted(rule)
     ag.check_grads(square, LARGE, order=1)
-    assert _message(square, LARGE).startswith("order 2, argument 0, cell [5, 66]")
+    assert _message(square, LARGE).startswith("order 2, argument 0, cell [5, 41]")
 
 
 def test_jump_in_one_cell_of_many_is_found() -> None:
@@ -418,7 +418,7 @@ def test_many_cells_take_few_evaluations() -> None:
     assert len(calls) < 1000
     calls.clear()
     ag.check_grads(f, LARGE[0], order=1)
-    assert len(calls) < 70 * 8 + 10
+    assert len(calls) < 45 * 8 + 10
 
 
 # ---------------------------------------------------------------------------- closed forms
