@@ -136,7 +136,7 @@ def test_float32_stays_float32() -> None:
             r"bias must have shape \(4,\), one number for each class, not \(5,\)",
         ),
         ({"chunk": 0}, "chunk must be at least 1 row, not 0"),
-        ({"weight": np.ones((0, 5))}, "there are no classes along axis 1"),
+        ({"weight": np.ones((0, 5))}, r"there are no classes along axis 0 of shape \(0, 5\)"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
