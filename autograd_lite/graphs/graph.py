@@ -12,7 +12,7 @@ from typing import Any, Literal
 from autograd_lite.graphs import drawing, folding, model, page, text
 from autograd_lite.graphs.model import Edge, GraphNode, Step
 from autograd_lite.graphs.replay import Difference, differences
-from autograd_lite.graphs.summary import WHOLE, Summary, plain, size_text
+from autograd_lite.graphs.summary import WHOLE, Summary, counted, plain, size_text
 from autograd_lite.tape import Node
 from autograd_lite.tensor import Tensor
 
@@ -99,13 +99,9 @@ class Graph:
     @property
     def caption(self) -> str:
         """The graph in a few words."""
-        leaves = sum(node.kind == "leaf" for node in self.nodes)
-        count = len(self.operations)
-        return (
-            f"{count:,} operation{'s' * (count != 1)}, "
-            f"{leaves:,} {'leaf' if leaves == 1 else 'leaves'}, "
-            f"{size_text(self.kept_bytes)} kept for backward"
-        )
+        leaves = counted(sum(node.kind == "leaf" for node in self.nodes), "leaf", "leaves")
+        operations = counted(len(self.operations), "operation")
+        return f"{operations}, {leaves}, {size_text(self.kept_bytes)} kept for backward"
 
     @cached_property
     def with_gradients(self) -> Graph:

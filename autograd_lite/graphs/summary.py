@@ -157,3 +157,8 @@ def size_text(nbytes: float) -> str:
             return f"{nbytes:,.0f} {unit}" if unit == "B" else f"{nbytes:,.1f} {unit}"
         nbytes /= 1024
     return f"{nbytes:,.1f} GiB"
+
+
+def counted(count: int, one: str, several: str = "") -> str:
+    """Return how many there are of something: ``1 leaf``, ``2 leaves``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
