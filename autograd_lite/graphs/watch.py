@@ -131,6 +131,8 @@ class _Watch(Onlooker):
         bad = _first_bad(result)
         if bad is not None and all(map(_is_finite, arguments)):
             given = dict(zip(primitive.parameters, arguments))
+            if node is None:  # and so the arguments are as they were passed
+                given = {argument_name(primitive, i): a for i, a in enumerate(arguments)}
             said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
             raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
 
