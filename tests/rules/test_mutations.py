@@ -141,7 +141,7 @@ def _is_ours(entry: Primitive) -> bool:
 
 
 def test_every_wrong_rule_is_noticed(
-    cases_of: dict[Primitive, list[Sample]], capsys: pytest.CaptureFixture[str]
+    cases_of: dict[Primitive, list[Sample]], record_property: Callable[[str, object], None]
 ) -> None:
     caught, harmless, missed = 0, [], []
     for entry in _entries():
@@ -165,16 +165,16 @@ def test_every_wrong_rule_is_noticed(
                 (missed if mutant.differs else harmless).append(words)
             if not exercised:
                 missed.append(f"{entry.name}, rule {argnum}: no case exercises it")
-    with capsys.disabled():
-        print(
-            f"\nmutations of rules: {caught} caught, {len(missed)} missed; "
-            f"{len(harmless)} more changed no number (zeros negated, all cells equal)"
-        )
+    record_property(
+        "mutations of rules",
+        f"{caught} caught, {len(missed)} missed; "
+        f"{len(harmless)} more changed no number (zeros negated, all cells equal)",
+    )
     assert not missed, "\n".join(missed)
 
 
 def test_missing_sums_over_broadcast_axes_are_noticed(
-    cases_of: dict[Primitive, list[Sample]], capsys: pytest.CaptureFixture[str]
+    cases_of: dict[Primitive, list[Sample]], record_property: Callable[[str, object], None]
 ) -> None:
     caught, missed = 0, []
     for entry in _entries():
@@ -185,12 +185,11 @@ def test_missing_sums_over_broadcast_axes_are_noticed(
                 caught += 1
             else:
                 missed.append(entry.name)
-    with capsys.disabled():
-        print(f"\nmissing sums over broadcast axes: {caught} caught, {len(missed)} missed")
+    record_property("missing sums over broadcast axes", f"{caught} caught, {len(missed)} missed")
     assert not missed, missed
 
 
-def test_wrong_formulas_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_formulas_are_noticed(record_property: Callable[[str, object], None]) -> None:
     caught, missed = 0, []
     for function, entry in list(TABLE.items()):
         if not isinstance(entry, Composite):
@@ -214,8 +213,7 @@ def test_wrong_formulas_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
                 missed.append(entry.name)
         finally:
             TABLE[function] = entry
-    with capsys.disabled():
-        print(f"\nwrong formulas: {caught} caught, {len(missed)} missed")
+    record_property("wrong formulas", f"{caught} caught, {len(missed)} missed")
     assert not missed, missed
 
 
