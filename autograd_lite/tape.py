@@ -735,15 +735,17 @@ def pullback(
     _check_not_overwritten(nodes)
     nodes.reverse()
     watcher = watching.get()
-    after = watcher.walk(None) if watcher else None
-    found, selected = _walk(nodes, root, g, ends, wanted, see, after)
-    if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
-        start = np.ones(root.shape, root.dtype) if see else (g != 0).astype(root.dtype)
-        masked = _masked(nodes, root, start, ends, wanted)
-        after = watcher.walk(masked) if watcher else masked
-        found, _ = _walk(nodes, root, g, ends, wanted, see, after)
-    if watcher:
-        watcher.end()
+    try:
+        after = watcher.walk(None) if watcher else None
+        found, selected = _walk(nodes, root, g, ends, wanted, see, after)
+        if (selected or root.shape) and any(_has_nan(d) for d in found.values()):
+            start = np.ones(root.shape, root.dtype) if see else (g != 0).astype(root.dtype)
+            masked = _masked(nodes, root, start, ends, wanted)
+            after = watcher.walk(masked) if watcher else masked
+            found, _ = _walk(nodes, root, g, ends, wanted, see, after)
+    finally:
+        if watcher:
+            watcher.end()
     return found
 
 

@@ -316,6 +316,17 @@ def test_it_can_be_entered_again_after_an_error() -> None:
         assert message(lambda: backward(np.sqrt(leaf(0)))).startswith("np.sqrt, backward")
 
 
+def test_it_goes_on_watching_after_a_pullback_that_failed() -> None:
+    x = np.ones(2)
+    loss = np.sum(leaf(1, 2) * x)
+    x[0] = 5
+    with ag.find_nonfinite(), np.errstate(all="ignore"):
+        with pytest.raises(RuntimeError, match="was changed"):
+            loss.backward()
+        with pytest.raises(NonfiniteError, match=r"np\.log"):
+            np.log(leaf(0))
+
+
 def test_what_is_not_recorded_is_watched_too() -> None:
     x = leaf(2, -1)
 
