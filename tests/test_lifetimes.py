@@ -14,7 +14,8 @@ import pytest
 
 import autograd_lite as ag
 
-DEEP = 100_000  # far deeper than recursion in C could go
+# Far deeper than recursion in C could go.
+DEEP = (100_000, pytest.param(500_000, marks=pytest.mark.slow))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -106,9 +107,10 @@ def _chain(length: int) -> tuple[ag.Tensor, Any]:
     return x, y
 
 
-def test_deep_chain_runs_and_is_freed_without_recursion() -> None:
+@pytest.mark.parametrize("length", DEEP)
+def test_deep_chain_runs_and_is_freed_without_recursion(length: int) -> None:
     limit = sys.getrecursionlimit()
-    x, y = _chain(DEEP)
+    x, y = _chain(length)
     y.backward()
     assert x.grad == 1.0
     repr(y)

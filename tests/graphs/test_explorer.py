@@ -89,6 +89,13 @@ class Page:
     def find(self, selector: str) -> list[Any]:
         return list(self.browser.find_elements("css selector", selector))
 
+    def click(self, selector: str) -> None:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        element = self.find(selector)[0]
+        WebDriverWait(self.browser, 20).until(lambda _: element.is_displayed())
+        element.click()
+
     def click_drawn(self, selector: str) -> None:
         event = "new MouseEvent('click', {bubbles: true})"
         self.js(f"arguments[0].dispatchEvent({event})", self.find(selector)[0])
@@ -127,11 +134,11 @@ def test_stepping_to_the_end_shows_the_engines_gradients(page: Page) -> None:
     assert page.text("h1") == "Backpropagation from y"
     assert page.text("#where") == "Start"
     for i in range(1, 6):
-        page.find("#next")[0].click()
+        page.click("#next")
         assert page.text("#where").startswith(f"Forward {i} of 5")
     assert "keeps" not in page.text("#step")
     for i in range(1, 6):
-        page.find("#next")[0].click()
+        page.click("#next")
         assert page.text("#where").startswith(f"Backward {i} of 5")
         hidden = page.js("return document.querySelectorAll('svg .unknown').length")
         assert (hidden == 0) is (i == 5)
@@ -140,7 +147,7 @@ def test_stepping_to_the_end_shows_the_engines_gradients(page: Page) -> None:
     x = next(t for t in ag.graph(y).nodes if t.label == "x")
     told = page.numbers("#step .card .gradient")
     assert np.allclose(told[:2], x.gradient.array, rtol=1e-3)
-    page.find("#next")[0].click()
+    page.click("#next")
     assert page.text("#where").startswith("Backward 5 of 5")
     # The drawn gradients are those, too.
     drawn = page.js(
@@ -228,7 +235,7 @@ def test_a_node_is_inspected(page: Page) -> None:
     assert len(page.find("#node .value .grid span")) == 100
     assert len(page.find("#node .value .hist span")) == 20
     assert "50 zero" in page.text("#gradient")
-    page.find("#node td .link")[0].click()
+    page.click("#node td .link")
     told = page.text("#node")
     assert "np.maximum" in told
     assert "tests/graphs/test_explorer.py:" in told
@@ -248,7 +255,7 @@ def test_an_entry_is_checked_against_what_moving_it_does(page: Page) -> None:
     )
     page.find("#check option")[1].click()
     assert page.text("#told") != told
-    page.find("#predict")[0].click()
+    page.click("#predict")
     assert page.find("#check") == []  # it would tell the gradient
 
 
@@ -284,7 +291,7 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     opened = page.js(titles)
     assert "ag.nn.Linear" in opened
     assert opened.count("weight") == 2
-    page.find("#fold")[0].click()
+    page.click("#fold")
     folded = ["model.0", "np.tanh", "model.2", "np.sum"]
     assert page.js(titles) == folded
     assert page.js(f"return {shown}.map(e => e.classList.contains('now'))") == [True] + [False] * 3
@@ -298,7 +305,7 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     find.send_keys("model")  # the module that an operation stands in
     found = page.js(f"return {shown}.map(e => e.classList.contains('found'))")
     assert found == [True, False, True, False]
-    page.find("#fold")[0].click()
+    page.click("#fold")
     assert page.js(titles) == opened
     page.open(ag.graph(loss, names={"model": model}, depth=0), "#0.2")
     assert page.find("#fold")[0].is_selected()
@@ -306,7 +313,7 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     # As few boxes as tell something: not one for the whole model.
     net = Net()
     page.open(ag.graph(np.sum(net(np.ones((2, 3)))), names={"net": net}))
-    page.find("#fold")[0].click()
+    page.click("#fold")
     assert page.js(titles) == ["net.encoder", "net.head", "np.sum"]
     page.open(ag.graph(neuron()))
     assert not page.find("#folding")[0].is_displayed()
@@ -362,7 +369,7 @@ def test_colours_by_gradient_and_bytes(page: Page) -> None:
 def test_predicting_hides_gradients_until_asked(page: Page) -> None:
     x = leaf(3.0, "x")
     page.open(ag.graph(x * x), "#0.2")
-    page.find("#predict")[0].click()
+    page.click("#predict")
     assert "3" not in page.text("#step .card .gradient")
     assert page.js("return document.querySelectorAll('svg .of-gradient:not(.unknown)').length") == 0
     answer = page.find("#step .card input")[0]
@@ -387,7 +394,7 @@ def test_two_graphs_step_beside_each_other(page: Page) -> None:
     page.press(END)
     assert page.text("#where") == "Backward 1 of 1: t1"
     assert "g * (ŷ - y) / N" in page.text("#step")
-    page.find("#view1 .bar")[0].click()
+    page.click("#view1 .bar")
     page.press(END)
     assert page.text("#where") == f"Backward {count} of {count}: t1"
     ids = page.js("return [...document.querySelectorAll('[id]')].map(e => e.id)")
@@ -459,7 +466,7 @@ def test_a_small_window_keeps_everything_reachable(page: Page) -> None:
     page.browser.set_window_size(520, 700)
     wide = page.js("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert wide[0] <= wide[1]
-    page.find("#next")[0].click()
+    page.click("#next")
     assert page.text("#where").startswith("Forward 1")
     page.browser.set_window_size(1400, 800)
 
