@@ -101,16 +101,16 @@ def cross_entropy(
         target.ndim == axis == 1
         and counts is None
         and smoothing == 0
-        and want_gradient
         and logits.itemsize >= 4
         and 0 < logits.nbytes <= _SHORT_BLOCK_BYTES
         and _is_moderate(logits)
     ):  # one block, and less to do about it: for so few numbers that takes most of the time
-        gradient = np.exp(logits, order="C")
-        label, rest = _swap_label(target, gradient)
-        gradient *= _spread(scale / (rest + label), gradient)
+        e = np.exp(logits, order="C")
+        label, rest = _swap_label(target, e)
+        if want_gradient:  # without one, the losses are the same to the bit
+            e *= _spread(scale / (rest + label), e)
         losses = _log1p(rest / label)
-        return (_total(losses) if summed else losses), gradient
+        return (_total(losses) if summed else losses), (e if want_gradient else None)
     return _cross_entropy_of_any(
         logits, target, axis, counts, smoothing, scale, want_gradient, summed
     )

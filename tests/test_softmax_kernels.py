@@ -371,7 +371,13 @@ def test_special_rows() -> None:
 def test_the_loss_is_the_same_whether_a_gradient_is_formed_or_not(dtype: type) -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        z, labels = rng.normal(size=(150, 3)).astype(dtype), rng.integers(0, 3, 150)
-        with_it, _ = kernels.cross_entropy(z, labels, 1)
-        without, _ = kernels.cross_entropy(z, labels, 1, want_gradient=False)
-        assert (with_it, with_it.dtype) == (without, without.dtype)
+        # With the larger offsets and scales, the plain exponentials of a row add up to little.
+        offset, scale = rng.choice([0.0, -4.0, -30.0, -90.0]), rng.choice([1.0, 10.0, 100.0])
+        z = (offset + scale * rng.normal(size=(150, 3))).astype(dtype)
+        labels = rng.integers(0, 3, 150)
+        for summed in (True, False):
+            with_it, _ = kernels.cross_entropy(z, labels, 1, summed=summed)
+            without, no = kernels.cross_entropy(z, labels, 1, summed=summed, want_gradient=False)
+            assert no is None
+            assert with_it.dtype == without.dtype
+            np.testing.assert_array_equal(with_it, without)
