@@ -20,6 +20,7 @@ import numpy as np
 from autograd_lite.tape import Node, births, leaf, pullback, reachable
 from autograd_lite.tensor import (
     Tensor,
+    as_array,
     bare,
     cotangent_for,
     is_recording,
@@ -404,7 +405,8 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     like = [wrap(v, None) if trace.keeps_tensors else v for v in dummies]
     back = _Trace("ag.jvp", pull, like, range(len(like)), {}, trace.born)
     along = [t for t, node in zip(directions, trace.nodes) if node is not None]
-    tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(back.outputs, along)])
+    pulled = map(as_array, back.outputs)  # floats, where the result depends on none of the floats
+    tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(pulled, along)])
     numbers = [d[()] if isinstance(d, np.ndarray) and not d.ndim else d for d in tangents]
     return trace.value, trace.rebuild_value(numbers)
 

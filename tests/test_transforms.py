@@ -374,6 +374,12 @@ def test_jvp_of_outputs_that_do_not_depend_on_the_arguments() -> None:
     assert tangent[1:] == (0, None)
 
 
+def test_jvp_in_floats_of_outputs_that_depend_on_none() -> None:
+    assert ag.jvp(lambda x: 7, (2.0,), (1.0,)) == (7, None)
+    assert ag.jvp(lambda x: (), (2.0,), (1.0,)) == ((), ())
+    assert ag.jvp(lambda n, x: n * n, (3, 2.0), (0, 1.0)) == (9, None)
+
+
 def test_jvp_is_linear_at_zero_too() -> None:
     _, tangent = ag.jvp(lambda x: x * x, (X,), (np.zeros(3),))
     np.testing.assert_array_equal(tangent, 0)
