@@ -153,7 +153,7 @@ class Tensor:
         """The values, as an array.
 
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
-        recorded result are read-only.
+        recorded result are read-only, and those of a view of another tensor may be.
         """
         node = self._node
         if node is None:
@@ -681,7 +681,7 @@ def _call_other(
                 )
         try:
             return entry.formula(*args, **kwargs)
-        except (ValueError, IndexError) as error:
+        except (ValueError, IndexError, TypeError) as error:
             _name(error, entry.name)
             raise
     if isinstance(entry, Constant):

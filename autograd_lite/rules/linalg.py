@@ -529,7 +529,7 @@ derivative(np.linalg.eig,       _eig)
 # ---------------------------------------------------------------------------- formulas of one line
 enter_composite(np.vdot,        lambda a, b: np.ravel(a) @ np.ravel(b))
 enter_composite(np.inner,       lambda a, b: np.tensordot(a, b, (-1, -1))
-                                if np.ndim(a) and np.ndim(b) else np.multiply(a, b))
+                                if np.ndim(a) and np.ndim(b) else as_array(a) * as_array(b))
 enter_composite(np.outer,       lambda a, b: np.ravel(a)[:, None] * np.ravel(b))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))

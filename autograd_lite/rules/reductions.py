@@ -204,6 +204,7 @@ def average(
 @composite(np.quantile)
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
+    q = np.asarray(q) if hasattr(q, "shape") else q  # which refuses a variable
     dtype = np.quantile(np.zeros(1, a.dtype), q).dtype  # and q is seen to be in range
     x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0).astype(dtype)
     last = len(x) - 1

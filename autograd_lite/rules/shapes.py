@@ -171,6 +171,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     """
     a = as_array(array)
     if mode == "constant":
+        if isinstance(pad_width, dict):
+            pairs = [pad_width.get(i, pad_width.get(i - a.ndim, 0)) for i in range(a.ndim)]
+            pad_width = [np.broadcast_to(pair, 2) for pair in pairs]  # type: ignore[arg-type]
         return _pad(a, np.broadcast_to(pad_width, (a.ndim, 2)).tolist(), constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise TypeError(
@@ -215,7 +218,7 @@ derivative(np.flip,         lambda g, axis: np.flip(g, axis))
 derivative(np.fliplr,       lambda g: g[:, ::-1])
 derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
-derivative(np.roll,         lambda g, shift, axis: np.roll(g, np.negative(shift), axis))
+derivative(np.roll,         lambda g, shift, axis: np.roll(g, np.negative(shift, dtype=int), axis))
 derivative(np.repeat,       _repeat)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)
 derivative(np.diagonal,     _diagonal, selects=True)
@@ -224,6 +227,13 @@ derivative(np.tril,         lambda g, k: np.tril(g, k), broadcasts=True, selects
 derivative(np.triu,         lambda g, k: np.triu(g, k), broadcasts=True, selects=True)
 derivative(np.split,        _rejoined, selects=True)
 derivative(np.array_split,  _rejoined, selects=True)
+derivative(np.vsplit,       lambda g, like, indices_or_sections:
+                            _rejoined(g, like, indices_or_sections, 0), selects=True)
+derivative(np.hsplit,       lambda g, like, indices_or_sections:
+                            _rejoined(g, like, indices_or_sections, min(1, like.ndim - 1)),
+                            selects=True)
+derivative(np.dsplit,       lambda g, like, indices_or_sections:
+                            _rejoined(g, like, indices_or_sections, 2), selects=True)
 derivative(np.copy,         lambda g: g, ignores=["order"])
 derivative(np.astype,       lambda g: g, ignores=["dtype", "copy"])
 for _function in (np.matrix_transpose, np.linalg.matrix_transpose):
@@ -244,10 +254,6 @@ enter_composite(np.block, lambda arrays: _joined_blocks(arrays)[0])
 enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, values], axis))
 enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
 enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))
-enter_composite(np.hsplit, lambda ary, indices_or_sections:
-                np.split(ary, indices_or_sections, min(1, ary.ndim - 1)))
-enter_composite(np.vsplit, lambda ary, indices_or_sections: np.split(ary, indices_or_sections))
-enter_composite(np.dsplit, lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
 enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
 enter_composite(np.tile, lambda A, reps: np.kron(np.ones(reps, A.dtype), A))

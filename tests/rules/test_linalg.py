@@ -77,6 +77,12 @@ def test_least_squares_leave_out_the_directions_that_numpy_does():
     np.testing.assert_allclose(slope.data @ b, expected[0], rtol=1e-9)
 
 
+def test_the_inner_product_with_a_number_is_of_numpy_s_type():
+    x = np.array([1, 2], np.float32)
+    for other in (2.0, [1.0, 2.0], np.float32(2)):
+        assert np.inner(ag.Tensor(x, requires_grad=True), other).dtype == np.inner(x, other).dtype
+
+
 def test_results_keep_their_names():
     a = tracked([[2, 1], [1, 3]])
     assert np.linalg.eigh(a).eigenvalues.requires_grad

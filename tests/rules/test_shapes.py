@@ -78,6 +78,26 @@ def test_what_is_left_out_leaks_no_nan(used):
     np.testing.assert_array_equal(gradient, [0.5, 0])
 
 
+@pytest.mark.parametrize("shift", [np.uint8(1), np.array([1], np.uint8), np.array([1])])
+def test_unsigned_numbers_shift_back_too(x, shift):
+    np.sum(np.roll(x, shift) * np.arange(12.0).reshape(3, 4)).backward()
+    np.testing.assert_array_equal(x.grad.reshape(-1), [*range(1, 12), 0])
+
+
+def test_the_width_of_a_pad_may_name_axes(x):
+    y = np.pad(x, {-1: (1, 2)}, constant_values=7.0)
+    assert y.shape == (3, 7)
+    np.testing.assert_array_equal(y.data[:, [0, 5, 6]], 7)
+    np.sum(y * np.arange(7.0)).backward()
+    np.testing.assert_array_equal(x.grad, np.broadcast_to(np.arange(1.0, 5), (3, 4)))
+    assert np.pad(x, {0: 1, 1: (0, 2)}).shape == (5, 6)
+
+
+def test_the_places_of_quantiles_may_be_a_tensor(x):
+    np.testing.assert_array_equal(np.quantile(x, ag.Tensor([0.0, 0.5])).data, [0, 5.5])
+    np.testing.assert_array_equal(np.percentile(x, ag.Tensor([0.0, 50])).data, [0, 5.5])
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -88,6 +108,13 @@ def test_what_is_left_out_leaks_no_nan(used):
         (lambda x: np.choose([2, 0, 0, 0], [x, x]), ValueError, r"np\.choose: invalid entry"),
         (lambda x: np.select([x > 0], [x, x]), ValueError, r"np\.select: 1 conditions, but 2"),
         (lambda x: np.compress([[True]], x), ValueError, r"np\.compress: condition must be"),
+        (lambda x: np.take(x, x[0]), TypeError, r"np\.take: Cannot cast array data"),
+        (lambda x: np.choose([0.5], [x]), TypeError, r"np\.choose: Cannot cast array data"),
+        (lambda x: np.quantile(x, x[0, 0]), TypeError, r"np\.quantile of a tensor that requires"),
+        (lambda x: np.percentile(x, x[0]), TypeError, r"np\.percentile: np\.quantile of a tensor"),
+        (lambda x: np.vsplit(x[0], 2), ValueError, r"np\.vsplit .* only works on arrays of 2"),
+        (lambda x: np.hsplit(x[0, 0], 1), ValueError, r"np\.hsplit .* only works on arrays of 1"),
+        (lambda x: np.dsplit(x, 2), ValueError, r"np\.dsplit .* only works on arrays of 3"),
         (lambda x: np.take_along_axis(x, np.array([0]), 0), ValueError, r"np\.take_along_axis: "),
         (lambda x: np.pad(x, 1, "mean"), TypeError, r"np\.pad: no derivative rule covers mode="),
         (lambda x: np.ravel(x, "K"), ValueError, r"np\.ravel: .* order 'K' is not permitted"),
