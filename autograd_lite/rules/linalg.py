@@ -527,10 +527,10 @@ derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
 derivative(np.linalg.eig,       _eig)
 
 # ---------------------------------------------------------------------------- formulas of one line
-enter_composite(np.vdot,        lambda a, b: np.ravel(a) @ np.ravel(b))
+enter_composite(np.vdot,        lambda a, b: as_array(a).reshape(-1) @ as_array(b).reshape(-1))
 enter_composite(np.inner,       lambda a, b: np.tensordot(a, b, (-1, -1))
                                 if np.ndim(a) and np.ndim(b) else as_array(a) * as_array(b))
-enter_composite(np.outer,       lambda a, b: np.ravel(a)[:, None] * np.ravel(b))
+enter_composite(np.outer,       lambda a, b: as_array(a).reshape(-1, 1) * as_array(b).reshape(-1))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))

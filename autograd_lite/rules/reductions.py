@@ -40,6 +40,8 @@ def _merged(a: Any, axis: Any) -> Any:
     """Return an array with the named axes (None: all) moved to the end and made one."""
     if axis is None or a.ndim == 0:
         return a.reshape(-1)
+    if axis in (-1, a.ndim - 1):
+        return a
     reduced = [*normalize_axis_tuple(axis, a.ndim)]
     kept = [i for i in range(a.ndim) if i not in reduced]
     length = math.prod(a.shape[i] for i in reduced)
@@ -147,6 +149,8 @@ derivative(np.std,     _std,  ignores=["dtype"])
 derivative(np.cumsum,  lambda g, like, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
                        .reshape(like.shape), ignores=["dtype"])
 derivative(np.cumprod, _cumprod, ignores=["dtype"])
+derivative(np.nansum,  lambda g, like, a, axis, keepdims: np.where(np.isnan(a), 0,
+                       _restored(g, like, axis, keepdims)), ignores=["dtype"], selects=True)
 for _function in (np.max, np.amax, np.nanmax, np.min, np.amin, np.nanmin):
     derivative(_function, _extremum, selects=True)
 # fmt: on
@@ -215,7 +219,8 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
     if np.any(weight):  # elsewhere, an infinite neighbour must not make a nan
         between = ans * (1 - weight) + x[np.minimum(low + 1, last)] * weight
         ans = np.where(weight == 0, ans, between)
-    ans = np.where(np.isnan(x[-1]), x[-1], ans)  # sorting puts nan last
+    if np.isnan(bare(x)[-1]).any():  # sorting puts nan last
+        ans = np.where(np.isnan(x[-1]), x[-1], ans)
     if keepdims:
         axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
         ans = np.expand_dims(ans, tuple(i - a.ndim for i in axes))
@@ -421,8 +426,6 @@ enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
 enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False:
                 quantile(a, np.divide(q, a.dtype.type(100)), axis, keepdims=keepdims))
 enter_composite(np.ediff1d, lambda ary: np.diff(np.ravel(ary)))
-enter_composite(np.nansum, lambda a, axis=None, dtype=None, *, keepdims=False:
-                np.sum(np.where(np.isnan(a), 0, a), axis, dtype, keepdims=keepdims))
 enter_composite(np.nanmean, lambda a, axis=None, *, keepdims=False:
                 np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims))
 enter_composite(np.nanprod, lambda a, axis=None, dtype=None, *, keepdims=False:

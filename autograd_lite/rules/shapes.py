@@ -249,7 +249,7 @@ enter_composite(np.hstack, lambda tup:
                 concatenate([np.atleast_1d(a) for a in tup], 1 if np.ndim(tup[0]) > 1 else 0))
 enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
 enter_composite(np.column_stack, lambda tup:
-                concatenate([a if np.ndim(a) > 1 else np.atleast_2d(a).T for a in tup], 1))
+                concatenate([a if a.ndim > 1 else a.reshape(-1, 1) for a in map(as_array, tup)], 1))
 enter_composite(np.block, lambda arrays: _joined_blocks(arrays)[0])
 enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, values], axis))
 enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
@@ -258,9 +258,9 @@ enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
 enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
 enter_composite(np.tile, lambda A, reps: np.kron(np.ones(reps, A.dtype), A))
 enter_composite(np.ravel, lambda a, order="C": np.reshape(a, -1, order=order))
-# Of nothing, NumPy makes zeros: the place 0 is then that of the one appended.
-enter_composite(np.resize, lambda a, new_shape:
-                np.append(a, np.zeros(1, a.dtype))[np.resize(np.arange(a.size), new_shape)])
+# Of nothing, NumPy makes zeros: the sum.
+enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)
+                if a.size == 0 else a.reshape(-1)[np.resize(np.arange(a.size), new_shape)])
 # The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
 enter_composite(np.rollaxis, lambda a, axis, start=0:
                 a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))
