@@ -224,7 +224,10 @@ def _einsum_operand(
             terms.append(label)
             factors.append(np.ones(length, g.dtype))
         wanted += label
-    optimize = optimize is not False  # a path would be that of other operands
+    # A path would be that of other operands. All at once, those added would cost far more.
+    lengths = dict(pair for term, x in zip(terms, factors) for pair in zip(term, x.shape))
+    costly = len(factors) > len(operands) and math.prod(lengths.values()) > 20_000
+    optimize = costly or optimize is not False
     return _einsum(*factors, subscripts=f"{','.join(terms)}->{wanted}", optimize=optimize)
 
 

@@ -48,6 +48,15 @@ def _merged(a: Any, axis: Any) -> Any:
     return a.transpose(kept + reduced).reshape([a.shape[i] for i in kept] + [length])
 
 
+def _split(a: Any, like: Any, axis: Any) -> Any:
+    """Return an array as it was before :func:`_merged`."""
+    if axis is None or like.ndim == 0:
+        return a.reshape(like.shape)
+    reduced = normalize_axis_tuple(axis, like.ndim)
+    order = [*(i for i in range(like.ndim) if i not in reduced), *reduced]
+    return a.reshape([like.shape[i] for i in order]).transpose(np.argsort(order))
+
+
 # ---------------------------------------------------------------------------- sums and means
 
 
@@ -97,10 +106,11 @@ def _before(x: Any) -> Any:
     return _shifted(np.cumprod(x, axis=-1), 1)
 
 
-@primitive(lambda g, x: g[..., None] * (_before(x) * _before(x[..., ::-1])[..., ::-1]))
-def _prod(x: Any) -> Any:
-    """Return products along the last axis; the cotangent of a factor is that of the others."""
-    return np.prod(x, axis=-1)
+def _prod(g: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
+    """Return the cotangent of a product: for each factor the product of the others."""
+    x = _merged(a, axis)
+    others = _before(x) * _before(x[..., ::-1])[..., ::-1]
+    return _restored(g, like, axis, keepdims) * _split(others, like, axis)
 
 
 def _recurrence_b(g: Any, a: Any) -> Any:
@@ -149,6 +159,7 @@ derivative(np.std,     _std,  ignores=["dtype"])
 derivative(np.cumsum,  lambda g, like, axis: np.flip(np.cumsum(np.flip(g, axis), axis), axis)
                        .reshape(like.shape), ignores=["dtype"])
 derivative(np.cumprod, _cumprod, ignores=["dtype"])
+derivative(np.prod,    _prod, ignores=["dtype"])
 derivative(np.nansum,  lambda g, like, a, axis, keepdims: np.where(np.isnan(a), 0,
                        _restored(g, like, axis, keepdims)), ignores=["dtype"], selects=True)
 for _function in (np.max, np.amax, np.nanmax, np.min, np.amin, np.nanmin):
@@ -173,13 +184,6 @@ constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.co
 
 
 # ---------------------------------------------------------------------------- formulas
-
-
-@composite(np.prod)
-def prod(a: Any, axis: Any = None, dtype: Any = None, *, keepdims: bool = False) -> Any:
-    """Return the product of elements."""
-    ans = _prod(_merged(a if dtype is None else a.astype(dtype), axis))
-    return _restored(ans, a, axis) if keepdims else ans
 
 
 @composite(np.average)

@@ -51,7 +51,7 @@ def _with_axes(a: Any, ndim: int) -> Any:
 def atleast_3d(*arys: Any) -> Any:
     """Return arrays with at least three axes: ``(n,)`` as ``(1, n, 1)``, new ones else last."""
     arrays = [_with_axes(a, 2) for a in map(as_array, arys)]
-    return _each([a if a.ndim > 2 else a[..., None] for a in arrays])
+    return _each([a if a.ndim > 2 else a.reshape(*a.shape, 1) for a in arrays])
 
 
 def _joined_blocks(arrays: Any) -> tuple[Any, int]:
@@ -122,6 +122,14 @@ def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
     index = (*(slice(None),) * axis, np.repeat(np.arange(shape[axis]), repeats))
     return scatter(g, index, shape).reshape(like.shape)
+
+
+def _tile(g: Any, like: Any) -> Any:
+    """Return the cotangent of an array repeated as a whole: the sum over the copies."""
+    shape = (1,) * (g.ndim - like.ndim) + like.shape
+    pairs = [(total // max(n, 1), n) for total, n in zip(g.shape, shape)]
+    copies = tuple(range(0, 2 * g.ndim, 2))
+    return g.reshape([n for pair in pairs for n in pair]).sum(axis=copies).reshape(like.shape)
 
 
 @composite(np.broadcast_arrays)
@@ -220,6 +228,7 @@ derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
 derivative(np.roll,         lambda g, shift, axis: np.roll(g, np.negative(shift, dtype=int), axis))
 derivative(np.repeat,       _repeat)
+derivative(np.tile,         _tile)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)
 derivative(np.diagonal,     _diagonal, selects=True)
 # A vector gives a matrix, hence broadcasts.
@@ -256,7 +265,6 @@ enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) f
 enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
 enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
-enter_composite(np.tile, lambda A, reps: np.kron(np.ones(reps, A.dtype), A))
 enter_composite(np.ravel, lambda a, order="C": np.reshape(a, -1, order=order))
 # Of nothing, NumPy makes zeros: the sum.
 enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)

@@ -83,6 +83,21 @@ def test_the_inner_product_with_a_number_is_of_numpy_s_type():
         assert np.inner(ag.Tensor(x, requires_grad=True), other).dtype == np.inner(x, other).dtype
 
 
+@pytest.mark.parametrize("optimize", [False, True])
+def test_einsum_of_diagonals_and_lonely_subscripts_of_many_elements(optimize):
+    rng = np.random.default_rng(0)
+    x, y = tracked(rng.normal(size=(40, 40))), tracked(rng.normal(size=(40, 30)))
+    np.sum(np.einsum("ii,ij->j", x, y, optimize=optimize) ** 2).backward()
+    g = 2 * (np.diagonal(x.data) @ y.data)
+    np.testing.assert_allclose(x.grad, np.diag(y.data @ g), rtol=1e-13)
+    np.testing.assert_allclose(y.grad, np.outer(np.diagonal(x.data), g), rtol=1e-13)
+    u, v = tracked(rng.normal(size=(40, 40))), tracked(rng.normal(size=30))
+    np.sum(np.einsum("ij,k->i", u, v, optimize=optimize) ** 2).backward()
+    g = 2 * u.data.sum(axis=1) * v.data.sum()
+    np.testing.assert_allclose(u.grad, np.outer(g, np.full(40, v.data.sum())), rtol=1e-12)
+    np.testing.assert_allclose(v.grad, np.full(30, g @ u.data.sum(axis=1)), rtol=1e-12)
+
+
 def test_results_keep_their_names():
     a = tracked([[2, 1], [1, 3]])
     assert np.linalg.eigh(a).eigenvalues.requires_grad

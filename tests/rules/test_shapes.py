@@ -93,6 +93,18 @@ def test_the_width_of_a_pad_may_name_axes(x):
     assert np.pad(x, {0: 1, 1: (0, 2)}).shape == (5, 6)
 
 
+@pytest.mark.parametrize("reps", [0, 2, (3,), (2, 1), (2, 3, 1), (), (2, 0), [1, 2]])
+@pytest.mark.parametrize("shape", [(3, 4), (3, 0), (4,), ()])
+def test_a_tiled_array_gets_the_sum_over_its_copies(shape, reps):
+    rng = np.random.default_rng(0)
+    x = ag.Tensor(rng.integers(-9, 9, shape), True, dtype=float)
+    places = np.tile(np.arange(x.size).reshape(shape), reps)
+    g = rng.integers(-9, 9, places.shape).astype(float)
+    np.tile(x, reps).backward(g)
+    expected = np.bincount(places.reshape(-1), g.reshape(-1), x.size).reshape(shape)
+    np.testing.assert_array_equal(x.grad, expected)
+
+
 def test_the_places_of_quantiles_may_be_a_tensor(x):
     np.testing.assert_array_equal(np.quantile(x, ag.Tensor([0.0, 0.5])).data, [0, 5.5])
     np.testing.assert_array_equal(np.percentile(x, ag.Tensor([0.0, 50])).data, [0, 5.5])
