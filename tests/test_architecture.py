@@ -35,12 +35,12 @@ ALLOWED = {
     "sklearn": {"tape", "tensor", "softmax", "nn", "optim", "data", "checkpoint", "training"},
 }
 # Lines of code that each part may have: a little above what it has, so that growing takes a
-# decision. Some 320 NumPy and SciPy functions are differentiated in 1,145 lines of rules.
+# decision. Some 320 NumPy and SciPy functions are differentiated in 1,150 lines of rules.
 LIMITS = {
     "__init__": 50,
     "tape": 615,
     "tensor": 735,
-    "rules": 1_145,
+    "rules": 1_150,
     "transforms": 255,
     "checks": 470,
     "softmax": 480,

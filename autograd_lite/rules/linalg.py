@@ -206,29 +206,21 @@ def _einsum_operand(
 ) -> Any:
     """Return the cotangent of an operand: the einsum of ``g`` and the others to its subscripts.
 
-    A subscript that none of them has in full length is given to ones. Where the operand repeats
-    one, the cotangent has another, and an identity matrix is zero where the two differ.
+    A subscript that none of them has in full length is given to ones. The operand repeats none.
     """
     terms = list(_terms(subscripts, tuple(x.ndim for x in operands)))
     factors = [*operands, g]
     own, _ = terms.pop(argnum), factors.pop(argnum)
     known = {pair for term, x in zip(terms, factors) for pair in zip(term, x.shape)}
-    unused = (label for label in _LETTERS if not any(label in term for term in (own, *terms)))
-    wanted = ""
     for label, length in zip(own, like.shape):
-        if label in wanted:
-            first, label = label, next(unused)
-            terms.append(first + label)
-            factors.append(np.eye(length, dtype=g.dtype))
-        elif (label, length) not in known:
+        if (label, length) not in known:
             terms.append(label)
             factors.append(np.ones(length, g.dtype))
-        wanted += label
     # A path would be that of other operands. All at once, those added would cost far more.
     lengths = dict(pair for term, x in zip(terms, factors) for pair in zip(term, x.shape))
     costly = len(factors) > len(operands) and math.prod(lengths.values()) > 20_000
     optimize = costly or optimize is not False
-    return _einsum(*factors, subscripts=f"{','.join(terms)}->{wanted}", optimize=optimize)
+    return _einsum(*factors, subscripts=f"{','.join(terms)}->{own}", optimize=optimize)
 
 
 @primitive(_einsum_operand, broadcasts=True)
@@ -252,6 +244,15 @@ def _terms(subscripts: str, ndims: tuple[int, ...]) -> list[str]:
     ]
 
 
+def _without_repeats(a: Any, term: str) -> tuple[Any, str]:
+    """Return an operand's diagonal over axes with one subscript, and the subscripts it then has."""
+    for label in term:
+        i, k = term.find(label), term.rfind(label)
+        if i < k < a.ndim and a.shape[i] == a.shape[k]:  # if not, NumPy will say so
+            a, term = np.diagonal(a, 0, i, k), term[:i] + term[i + 1 : k] + term[k + 1 :] + label
+    return a, term
+
+
 @composite(np.einsum)
 def einsum(*operands: Any, optimize: Any = False) -> Any:
     """Return the sum of products that subscripts describe, in any form that NumPy takes."""
@@ -264,7 +265,13 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
             for term in (*operands[1 : 2 * count : 2], *operands[2 * count :])
         ]
         subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
-    return _einsum(*map(as_array, arrays), subscripts=subscripts, optimize=optimize)
+    arrays = [*map(as_array, arrays)]
+    *terms, output = _terms(subscripts, tuple(a.ndim for a in arrays))
+    parts = [_without_repeats(a, term) for a, term in zip(arrays, terms)]
+    if [term for _, term in parts] != terms[: len(parts)]:
+        arrays = [a for a, _ in parts]
+        subscripts = f"{','.join(term for _, term in parts)}->{output}"
+    return _einsum(*arrays, subscripts=subscripts, optimize=optimize)
 
 
 # ---------------------------------------------------------------------------- inverses

@@ -98,6 +98,15 @@ def test_einsum_of_diagonals_and_lonely_subscripts_of_many_elements(optimize):
     np.testing.assert_allclose(v.grad, np.full(30, g @ u.data.sum(axis=1)), rtol=1e-12)
 
 
+def test_what_einsum_leaves_out_of_a_diagonal_leaks_no_nan():
+    x = np.array([[2.0, 0.0], [0.0, 4.0]])
+    with np.errstate(divide="ignore"):
+        gradient = ag.grad(lambda x: np.sum(np.einsum("ii->i", np.log(x))))(x)
+    np.testing.assert_array_equal(gradient, [[0.5, 0], [0, 0.25]])
+    gradient = ag.grad(lambda x: np.sum(np.einsum("ii,i->i", x, [np.inf, np.nan])))(x)
+    np.testing.assert_array_equal(gradient, [[np.inf, 0], [0, np.nan]])
+
+
 def test_results_keep_their_names():
     a = tracked([[2, 1], [1, 3]])
     assert np.linalg.eigh(a).eigenvalues.requires_grad
