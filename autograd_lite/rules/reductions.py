@@ -427,8 +427,9 @@ enter_composite(np.trace, lambda a, offset=0, axis1=0, axis2=1:
 enter_composite(np.linalg.trace, lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
 enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
                 quantile(a, 0.5, axis, keepdims=keepdims))
-enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False:
-                quantile(a, np.divide(q, a.dtype.type(100)), axis, keepdims=keepdims))
+enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False: quantile(
+                a, q / 100 if isinstance(q, (int, float)) else np.divide(q, 100), axis,
+                keepdims=keepdims))
 enter_composite(np.ediff1d, lambda ary: np.diff(np.ravel(ary)))
 enter_composite(np.nanmean, lambda a, axis=None, *, keepdims=False:
                 np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims))

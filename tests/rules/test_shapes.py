@@ -105,6 +105,15 @@ def test_a_tiled_array_gets_the_sum_over_its_copies(shape, reps):
     np.testing.assert_array_equal(x.grad, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("q", [30, 30.0, np.float32(30), np.float64(30), [30.0], np.array(30.0)])
+def test_percentiles_are_numpy_s_in_value_and_type(dtype, q):
+    x = np.array([0.99, 0.55, 0.2, 0.7]).astype(dtype)
+    expected, computed = np.percentile(x, q), np.percentile(ag.Tensor(x, True), q)
+    assert computed.dtype == expected.dtype
+    np.testing.assert_allclose(computed.data, expected, rtol=4 * np.finfo(dtype).eps)
+
+
 def test_the_places_of_quantiles_may_be_a_tensor(x):
     np.testing.assert_array_equal(np.quantile(x, ag.Tensor([0.0, 0.5])).data, [0, 5.5])
     np.testing.assert_array_equal(np.percentile(x, ag.Tensor([0.0, 50])).data, [0, 5.5])
