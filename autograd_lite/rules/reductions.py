@@ -430,7 +430,7 @@ enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
 enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False: quantile(
                 a, q / 100 if isinstance(q, (int, float)) else np.divide(q, 100), axis,
                 keepdims=keepdims))
-enter_composite(np.ediff1d, lambda ary: np.diff(np.ravel(ary)))
+enter_composite(np.ediff1d, lambda ary: diff(ary.reshape(-1)))
 enter_composite(np.nanmean, lambda a, axis=None, *, keepdims=False:
                 np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims))
 enter_composite(np.nanprod, lambda a, axis=None, dtype=None, *, keepdims=False:
