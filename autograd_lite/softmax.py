@@ -29,6 +29,7 @@ Conventions, beside those of PyTorch
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -377,6 +378,8 @@ def unfused_cross_entropy(
     d = z - bare(z).max(axis=axis, keepdims=True)
     losses = np.log(np.sum(np.exp(d), axis=axis))
     if y.ndim == z.ndim:
+        if np.isneginf(bare(d)).any():
+            d = np.where(bare(y) == 0, 0, d)  # a target of 0 has no share of a masked class
         losses = np.sum(y, axis=axis) * losses - np.sum(y * d, axis=axis)
     else:
         label = np.squeeze(np.take_along_axis(d, np.expand_dims(y, axis), axis), axis)
@@ -384,7 +387,7 @@ def unfused_cross_entropy(
             label = (1 - label_smoothing) * label + label_smoothing * np.mean(d, axis=axis)
         losses = losses - label
     if options.counts is not None:
-        losses = np.where(options.counts == 0, 0, losses * options.counts)
+        losses = np.where(options.counts == 0, 0, losses) * options.counts
     return losses if options.rowwise else np.sum(losses) * options.scale
 
 
@@ -582,8 +585,8 @@ def linear_cross_entropy(
         )
     dtype = np.result_type(features.dtype, head.dtype)
     rows = chunk if chunk is not None else max(1, _CHUNK_BYTES // max(1, classes * dtype.itemsize))
-    if rows < 1:
-        raise ValueError(f"{name}: chunk must be at least 1 row, not {chunk}")
+    if not isinstance(rows, (int, np.integer)) or rows < 1:
+        raise ValueError(f"{name}: chunk must be at least 1 row, not {chunk!r}")
     rows_shape = features.shape[:-1]
     y, options = _checked_target(
         name,
@@ -738,8 +741,8 @@ def _checked_options(
             f"{name} has no derivative in weight or label_smoothing; pass their values, "
             f"weight.detach()"
         )
-    if label_smoothing is None or not 0 <= label_smoothing <= 1:
-        raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing}")
+    if not isinstance(label_smoothing, numbers.Real) or not 0 <= float(label_smoothing) <= 1:
+        raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing!r}")
     if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:

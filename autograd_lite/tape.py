@@ -37,6 +37,7 @@ import functools
 import inspect
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ class Primitive:
         self.function = function
         self.name = name or name_of(function)
         self.broadcasts = broadcasts
-        self.elementwise = isinstance(function, np.ufunc) and function.signature is None
+        self.ufunc = isinstance(function, np.ufunc)
+        self.elementwise = self.ufunc and function.signature is None  # type: ignore[attr-defined]
         self.selects = selects
         self.recorded = recorded
         self.explained = explained
@@ -208,20 +210,18 @@ class Primitive:
             and (s < len(self.rules) or self.defaults[s] is _REQUIRED)
             and self.recorded is None
         )
+        everything = list(range(len(pool)))
         return Plan(
             self,
             argnums,
             _picker(pool),
-            tuple(
-                (rule, None if slots == list(range(len(pool))) else _picker(slots))
-                for rule, slots in rules
-            ),
+            tuple((rule, None if slots == everything else _picker(slots)) for rule, slots in rules),
             tuple(sources),
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
             self.elementwise,
             self.selects,
-            not isinstance(self.function, np.ufunc),
+            not self.ufunc,
             not self.elementwise or any(i not in (*argnums, *sources) for i in range(arity)),
         )
 
@@ -338,7 +338,8 @@ def name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        module = "numpy" if getattr(np, name, None) is function else "scipy.special"
+        of_scipy = getattr(sys.modules.get("scipy.special"), name, None) is function
+        module = "scipy.special" if of_scipy else "numpy"
     if module in ("_operator", "operator"):
         return {"getitem": "indexing"}.get(name, name)
     if (module or "").startswith("autograd_lite.rules"):
@@ -565,16 +566,15 @@ def like_sequence(model: Any, items: list[Any]) -> Any:
 # ---------------------------------------------------------------------------- changed arrays
 
 _EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
-_WIDTHS = (2039, 2029, 2027)  # primes: one of them divides no stride of the array
 
 
 def fingerprint(array: Any) -> Any:
     """Return what compares equal as long as an array's content is the same.
 
     Up to 1 MiB that is the content, bit for bit. Beyond, it is the sums, modulo 2**64, of the
-    columns and the rows of a table of its 64-bit words, some 2,000 wide. Any change of one word
-    shows, and any two words that change places. So does a shuffle: the width is chosen so that the
-    array's rows, columns and so on do not fall in line with the table's.
+    columns of two tables of its 64-bit words, 2,039 and 2,029 wide. Any change of one word shows;
+    so do two words that change places, unless they are a multiple of both widths apart, and rows
+    that do.
     """
     return bytearray(_content(array))
 
@@ -585,12 +585,11 @@ def _content(array: Any) -> Any:
         return array.data if array.flags.c_contiguous else array.tobytes()
     raw = array.ravel(order="K").view(np.uint8)
     words = raw[: len(raw) // 8 * 8].view(np.uint64)
-    strides = [stride for stride in array.strides if stride]
-    width = next((n for n in _WIDTHS if all(s % (8 * n) for s in strides)), _WIDTHS[0])
-    whole = len(words) // width * width
-    table = words[:whole].reshape(-1, width)
-    sums = table.sum(axis=0).tobytes() + table.sum(axis=1).tobytes()
-    return sums + raw[whole * 8 :].tobytes()
+    parts = [raw[len(words) * 8 :]]
+    for width in (2039, 2029):  # primes: no rows or columns of an array fall in line with both
+        whole = len(words) // width * width
+        parts += [words[:whole].reshape(-1, width).sum(axis=0), words[whole:]]
+    return b"".join(part.tobytes() for part in parts)
 
 
 def is_frozen(array: Any) -> bool:

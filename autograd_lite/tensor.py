@@ -142,8 +142,9 @@ class Tensor:
             raise TypeError(f"Tensor: data must be numeric, not {self._values.dtype}")
         self._node = None
         self._name = name
-        self.requires_grad = requires_grad
-        if not requires_grad:
+        if requires_grad:
+            self._track(exposed=False)
+        else:
             self._values.setflags(write=False)  # see _is_own
 
     # ------------------------------------------------------------------------ attributes
@@ -220,6 +221,11 @@ class Tensor:
             return
         if gradient is not None and np.shape(gradient) != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
+        if gradient is not None and not isinstance(gradient, Tensor):
+            gradient = np.asarray(gradient)
+            if gradient.dtype.kind not in "fiub":
+                raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
+            gradient = gradient.astype(self.dtype, copy=False)
         node.grad = gradient
 
     @property
@@ -236,13 +242,21 @@ class Tensor:
                 "Tensor.requires_grad: a recorded result always requires a gradient; "
                 "use tensor.detach() for one that does not"
             )
-        if wanted and self.dtype.kind != "f":
+        if wanted:
+            exposed = not _is_own(self._values)
+            self._thaw()
+            self._track(exposed)
+        else:
+            self._node = None
+
+    def _track(self, exposed: bool) -> None:
+        """Give the tensor the node of a leaf; ``exposed`` if others may write to its values."""
+        if self.dtype.kind != "f":
             raise TypeError(
                 f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
                 f"pass dtype=float"
             )
-        self._thaw()
-        self._node = leaf(self._values, self.name, exposed=False) if wanted else None
+        self._node = leaf(self._values, self.name, exposed=exposed)
 
     @property
     def is_leaf(self) -> bool:
@@ -329,12 +343,15 @@ class Tensor:
         else:
             found = pullback(self._node, bare(g))
         with _storing_gradients:
+            totals: dict[Node, Any] = {}
             for node in found:
                 if node.grad is not None:
                     total = node.grad + found[node]
-                    node.grad = total if isinstance(total, Tensor) else np.asarray(total)
+                    totals[node] = total if isinstance(total, Tensor) else np.asarray(total)
                 else:
-                    node.grad = found[node] if create_graph else unshared(found, node)
+                    totals[node] = found[node] if create_graph else unshared(found, node)
+            for node, total in totals.items():
+                node.grad = total
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
@@ -595,10 +612,13 @@ def call(
             exposed |= 1 << i
             if argument.__class__ is not np.ndarray:
                 ordinary(argument, primitive.name)
+        elif primitive.ufunc:
+            if not isinstance(argument, (float, int)) and not hasattr(argument, "dtype"):
+                arguments[i] = np.array(argument)  # copied: its owner may change it later
         elif isinstance(argument, tuple):  # which may be an index with arrays
             exposed |= 1 << i
-        elif argument.__class__ is list:  # which its owner may change later
-            arguments[i] = np.asarray(argument) if primitive.broadcasts else list(argument)
+        elif argument.__class__ is list:
+            arguments[i] = np.array(argument) if primitive.broadcasts else list(argument)
     if not tracked or not (listener := _recording.get()):
         ans = _applied(primitive, arguments, kwargs)
         if not any(isinstance(a, Tensor) for a in args):
@@ -749,8 +769,9 @@ def _tensors_by_position(
         return args, kwargs
     args, kwargs = list(args), dict(kwargs)
     for name in primitive.parameters[len(args) :]:
-        if name in kwargs:
-            args.append(kwargs.pop(name))
+        if name not in kwargs:  # what comes after must not take its place
+            break
+        args.append(kwargs.pop(name))
     if any(isinstance(value, Tensor) for value in kwargs.values()):
         raise TypeError(f"{primitive.name}: pass its tensors by position, not by keyword")
     return args, kwargs
@@ -875,6 +896,7 @@ def overwritable(leaf: Tensor) -> Any:
     """
     if leaf._node is not None:
         overwrite(leaf._node)
+    leaf._thaw()
     return leaf._values
 
 

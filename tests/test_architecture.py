@@ -39,7 +39,7 @@ ALLOWED = {
 LIMITS = {
     "__init__": 50,
     "tape": 615,
-    "tensor": 735,
+    "tensor": 755,
     "rules": 1_150,
     "transforms": 255,
     "checks": 470,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import re
 import warnings
 from collections.abc import Callable
@@ -247,6 +249,45 @@ def test_detached_read_only_array_made_writeable_again() -> None:
     loss = ag.vjp(lambda v: np.sum(w * v.detach()), x)[0]
     x.setflags(write=True)
     x[0] = 100
+    with pytest.raises(RuntimeError, match=CHANGED):
+        loss.backward()
+
+
+@pytest.mark.parametrize("taken", [lambda x: x.data, np.asarray, lambda x: x.detach().data])
+def test_array_taken_before_a_tensor_became_a_variable(taken: Any) -> None:
+    x = ag.Tensor([1.0, 2.0, 3.0])
+    values = taken(x)
+    x.requires_grad = True
+    loss = np.sum(x * x)
+    values[0] = 100
+    with pytest.raises(RuntimeError, match=CHANGED):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda x: array.array("d", x),
+        lambda x: memoryview(np.array(x)),
+        lambda x: collections.deque(x),
+        lambda x: (*x,),
+    ],
+)
+def test_operands_of_any_kind_are_not_read_again(kept: Any) -> None:
+    w, factors = _variable(3), kept([1.0, 2.0, 3.0])
+    loss = np.sum(w * factors)
+    if not isinstance(factors, tuple):
+        factors[0] = 100.0
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, [1, 2, 3])
+
+
+def test_rows_that_change_places_a_tables_width_apart() -> None:
+    x = np.eye(16)[np.random.default_rng(0).integers(16, size=10_000)]
+    first, second = 3, 3 + 2039
+    x[first], x[second] = np.eye(16)[0], np.eye(16)[1]
+    loss = np.sum(_variable(x.shape) * x)
+    x[[first, second]] = x[[second, first]]
     with pytest.raises(RuntimeError, match=CHANGED):
         loss.backward()
 

@@ -136,6 +136,7 @@ def test_float32_stays_float32() -> None:
             r"bias must have shape \(4,\), one number for each class, not \(5,\)",
         ),
         ({"chunk": 0}, "chunk must be at least 1 row, not 0"),
+        ({"chunk": 1.5}, "chunk must be at least 1 row, not 1.5"),
         ({"weight": np.ones((0, 5))}, r"there are no classes along axis 0 of shape \(0, 5\)"),
     ],
 )

@@ -592,3 +592,18 @@ def test_the_loss_alone_needs_no_memory_like_the_logits() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.2 * z.nbytes  # two blocks of 1 MiB
+
+
+def test_unfused_soft_target_of_zero_has_no_share_of_a_masked_class() -> None:
+    z, y = np.array([[1.0, -np.inf, 2.0]]), np.array([[1.0, 0.0, 0.0]])
+    assert ag.unfused_cross_entropy(z, y) == pytest.approx(ag.cross_entropy(z, y), rel=1e-14)
+    t = ag.Tensor(z, requires_grad=True)
+    ag.unfused_cross_entropy(t, y).backward()
+    p = np.exp(z - 2) / (1 + np.exp(-1))
+    np.testing.assert_allclose(t.grad, p - y, rtol=1e-14)
+
+
+def test_unfused_row_that_does_not_count_may_be_infinite() -> None:
+    z = np.array([[0.0, -np.inf], [1.0, 2.0]])
+    loss = ag.unfused_cross_entropy(z, [1, 0], ignore_index=1)
+    assert loss == pytest.approx(ag.cross_entropy(z, [1, 0], ignore_index=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -663,7 +664,11 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         IndexError,
         "np.take: index 5 is out of bounds for axis 0 with size 3",
     ),
-    "operand that is no number": (lambda t, u: t + None, TypeError, "np.add of shape (3,): "),
+    "operand that is no number": (
+        lambda t, u: t + None,
+        TypeError,
+        "np.add of shapes (3,) and (): ",
+    ),
     "complex gradient": (
         lambda t, u: (t * u).backward([1j, 0, 0]),
         TypeError,
@@ -876,3 +881,38 @@ def test_gradient_of_a_single_number_stays_an_array() -> None:
         (w * w).backward()
         assert type(w.grad) is np.ndarray
     assert w.grad == 12
+
+
+def test_a_tensor_by_keyword_takes_no_other_arguments_place() -> None:
+    @ag.primitive(lambda g, a: g * a, lambda g, x: g * x, lambda g: g)
+    def affine(x: Any, a: Any = 1.0, b: Any = 0.0) -> Any:
+        return a * x + b
+
+    x, b = ag.Tensor(3.0, requires_grad=True), ag.Tensor(10.0, requires_grad=True)
+    with pytest.raises(TypeError, match="affine: pass its tensors by position, not by keyword"):
+        affine(x, b=b)
+    affine(x, a=b).backward()
+    assert (x.grad, b.grad) == (10, 3)
+    with pytest.raises(TypeError, match=r"np\.nan_to_num"):
+        np.nan_to_num(ag.Tensor([np.inf]), posinf=ag.Tensor(2.0))
+
+
+@pytest.mark.parametrize("bad", ["hello", np.array(1j)])
+def test_grad_takes_real_numbers_alone(bad: Any) -> None:
+    x = ag.Tensor(1.0, requires_grad=True, dtype=np.float32)
+    with pytest.raises(TypeError, match=r"Tensor\.grad: expected real numbers"):
+        x.grad = bad
+    assert x.grad is None
+    x.grad = 2
+    assert x.grad.dtype == np.float32
+
+
+def test_joining_many_tensors_takes_linear_time() -> None:
+    def stacked(count: int) -> float:
+        tensors = [ag.Tensor(1.0, requires_grad=True) for _ in range(count)]
+        start = time.process_time()
+        np.stack(tensors)
+        return time.process_time() - start
+
+    stacked(10)
+    assert stacked(8_000) < 9 * stacked(2_000)  # 4 if linear, 16 if quadratic

@@ -151,14 +151,16 @@ class Module:
                 problems.append(f"{name}: expected {old.shape}, got {new.shape}")
             elif new.dtype.kind not in "fiub":
                 problems.append(f"{name}: expected real numbers, got {new.dtype}")
-            elif not old.flags.writeable and not np.array_equal(old, new):
+            elif old is own[name] and not old.flags.writeable and not np.array_equal(old, new):
                 problems.append(f"{name}: it is read-only, and would change")
         if problems:
             raise ValueError(f"load_state_dict of {type(self).__name__}: " + "; ".join(problems))
         for name in both:
             target = own[name]
-            if bare(target).flags.writeable:
-                (overwritable(target) if isinstance(target, Tensor) else target)[...] = arrays[name]
+            if isinstance(target, Tensor):
+                overwritable(target)[...] = arrays[name]
+            elif target.flags.writeable:
+                target[...] = arrays[name]
         return found
 
     # ------------------------------------------------------------------------ modes

@@ -246,3 +246,13 @@ def test_sequential(rng):
 def test_a_module_without_forward_says_so():
     with pytest.raises(NotImplementedError, match="Module defines no forward"):
         nn.Module()(1)
+
+
+def test_tensors_that_are_not_trained_are_loaded_too() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            self.by = ag.Tensor([1.0, 2.0])
+
+    module = Scaled()
+    module.load_state_dict({"by": np.array([3.0, 4.0])})
+    np.testing.assert_array_equal(module.by.data, [3, 4])
