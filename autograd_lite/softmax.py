@@ -29,7 +29,6 @@ Conventions, beside those of PyTorch
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -741,7 +740,7 @@ def _checked_options(
             f"{name} has no derivative in weight or label_smoothing; pass their values, "
             f"weight.detach()"
         )
-    if not isinstance(label_smoothing, numbers.Real) or not 0 <= float(label_smoothing) <= 1:
+    if not isinstance(label_smoothing, (float, int, np.number)) or not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must lie in [0, 1], not {label_smoothing!r}")
     if ignore_index is not None and not isinstance(ignore_index, (int, np.integer)):
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")

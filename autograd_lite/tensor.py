@@ -343,14 +343,13 @@ class Tensor:
         else:
             found = pullback(self._node, bare(g))
         with _storing_gradients:
-            totals: dict[Node, Any] = {}
-            for node in found:
+            for node in found:  # all before any is stored: one may raise
                 if node.grad is not None:
                     total = node.grad + found[node]
-                    totals[node] = total if isinstance(total, Tensor) else np.asarray(total)
-                else:
-                    totals[node] = found[node] if create_graph else unshared(found, node)
-            for node, total in totals.items():
+                    found[node] = total if isinstance(total, Tensor) else np.asarray(total)
+                elif not create_graph:
+                    found[node] = unshared(found, node)
+            for node, total in found.items():
                 node.grad = total
 
     def zero_grad(self) -> None:
