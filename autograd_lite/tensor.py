@@ -893,9 +893,10 @@ def overwritable(leaf: Tensor) -> Any:
     No copy is made, and the array is not watched for changes; instead, a graph that read it before
     refuses to be differentiated. The caller must not keep the array.
     """
-    if leaf._node is not None:
+    if leaf._node is None:
+        leaf._thaw()
+    else:
         overwrite(leaf._node)
-    leaf._thaw()
     return leaf._values
 
 
