@@ -9,6 +9,11 @@ from autograd_lite.checkpoint import load as load
 from autograd_lite.checkpoint import save as save
 from autograd_lite.checks import check_closed_form as check_closed_form
 from autograd_lite.checks import check_grads as check_grads
+from autograd_lite.engine.modes import no_grad as no_grad
+from autograd_lite.engine.primitives import composite as composite
+from autograd_lite.engine.primitives import primitive as primitive
+from autograd_lite.engine.table import derivative as derivative
+from autograd_lite.engine.tensor import Tensor as Tensor
 from autograd_lite.graphs import compare_graphs as compare_graphs
 from autograd_lite.graphs import explain as explain
 from autograd_lite.graphs import find_nonfinite as find_nonfinite
@@ -20,11 +25,6 @@ from autograd_lite.softmax import log_softmax as log_softmax
 from autograd_lite.softmax import logsumexp as logsumexp
 from autograd_lite.softmax import softmax as softmax
 from autograd_lite.softmax import unfused_cross_entropy as unfused_cross_entropy
-from autograd_lite.tape import derivative as derivative
-from autograd_lite.tensor import Tensor as Tensor
-from autograd_lite.tensor import composite as composite
-from autograd_lite.tensor import no_grad as no_grad
-from autograd_lite.tensor import primitive as primitive
 from autograd_lite.training import evaluate as evaluate
 from autograd_lite.training import fit as fit
 from autograd_lite.training import plot_history as plot_history

@@ -24,8 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import ordinary
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.module import Module
-from autograd_lite.tensor import Tensor, bare, ordinary
 
 if sys.platform != "win32":
     import fcntl

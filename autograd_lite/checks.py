@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd_lite.tensor import bare
+from autograd_lite.engine.recording import bare
 from autograd_lite.transforms import Function, Tree, flatten, grad_named, is_float, positions, vjp
 
 _LEVELS = 26  # of halved steps, at most

@@ -14,8 +14,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import choice, count, positive, require
-from autograd_lite.tensor import Tensor, bare, overwritable
 
 _BLOCK = 1 << 16  # elements updated at a time
 

@@ -26,10 +26,13 @@ except ImportError as error:
 
 from autograd_lite import nn
 from autograd_lite.data import Batches
+from autograd_lite.engine.modes import no_grad
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import choice, count, positive, require
 from autograd_lite.optim import LBFGS, Adam
 from autograd_lite.softmax import cross_entropy, log_softmax, softmax
-from autograd_lite.tensor import Tensor, bare, no_grad, primitive
 from autograd_lite.training import fit
 
 _DTYPES = (np.float64, np.float32)

@@ -36,8 +36,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from autograd_lite import softmax_kernels as kernels
-from autograd_lite.tape import derivative
-from autograd_lite.tensor import Tensor, bare, call, node_of, primitive
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import bare, call, node_of
+from autograd_lite.engine.table import derivative
+from autograd_lite.engine.tensor import Tensor
 
 Reduction = Literal["mean", "sum", "none"]
 

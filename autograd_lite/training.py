@@ -24,10 +24,12 @@ import numpy as np
 
 from autograd_lite import checkpoint as checkpoints
 from autograd_lite.data import Batches
+from autograd_lite.engine.modes import no_grad
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import choice, count, positive
 from autograd_lite.nn.module import Module
 from autograd_lite.optim import LBFGS, Optimizer, ReduceLROnPlateau, Schedule, clip_grad_norm
-from autograd_lite.tensor import Tensor, bare, no_grad
 
 Metric = Callable[[Any, Any], float]
 

@@ -17,20 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.tape import Node, births, leaf, pullback, reachable
-from autograd_lite.tensor import (
-    Tensor,
-    as_array,
-    bare,
-    cotangent_for,
-    is_recording,
-    node_of,
-    ordinary,
-    primitive,
-    recording_on,
-    unshared,
-    wrap,
-)
+from autograd_lite.engine.arrays import as_array, ordinary
+from autograd_lite.engine.modes import is_recording, recording_on
+from autograd_lite.engine.nodes import births
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
+from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
+from autograd_lite.engine.tensor import Tensor, cotangent_for, unshared
 
 Tree = Any  # an array, float or tensor, or a nested dict, list or tuple of them
 Function = Callable[..., Any]
@@ -126,7 +119,7 @@ class _Trace:
                     continue
                 if lifted:
                     g = g if isinstance(g, Tensor) else wrap(g, None)
-                    found = pullback(root, g, self.targets, wrap)
+                    found = pullback(root, g, self.targets, as_tensors)
                 else:
                     found = pullback(root, bare(g), self.targets)
                 for node in found:
@@ -152,7 +145,7 @@ def _aliased(value: Any) -> Any:
     if node_of(value) is not None:
         return _alias(value)
     data = np.asarray(ordinary(bare(value), "an argument"))
-    return wrap(data, leaf(data))
+    return wrap(data, Leaf(data))
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:

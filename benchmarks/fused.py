@@ -10,8 +10,8 @@ import numpy as np
 
 import autograd_lite as ag
 from autograd_lite.checks import ulp_distance
-from autograd_lite.tape import reachable
-from autograd_lite.tensor import node_of
+from autograd_lite.engine.recording import node_of
+from autograd_lite.engine.tape import reachable
 
 from .timing import in_turn, peak_bytes
 

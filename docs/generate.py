@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import autograd_lite.rules.special  # noqa: E402, F401  # so that SciPy is listed
-from autograd_lite import tape  # noqa: E402
+from autograd_lite.engine import table  # noqa: E402
 from benchmarks.timing import duration, markdown  # noqa: E402
 from examples.questions import SUBJECTS  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
@@ -87,7 +87,7 @@ def differentiable(entry):
 
 def entries():
     """Yield the name of each public function of the table, and its entry."""
-    for function, entry in tape.TABLE.items():
+    for function, entry in table.TABLE.items():
         if not getattr(function, "__name__", "_").startswith("_"):
             if not entry.name.startswith("ag."):
                 yield entry.name, entry
@@ -95,15 +95,15 @@ def entries():
 
 def functions_page():
     """Return the text of functions.md."""
-    table = sorted(dict(entries()).items(), key=lambda row: (row[0].count(".") > 1, row[0].lower()))
-    constants = [f"`{name}`" for name, entry in table if isinstance(entry, tape.Constant)]
+    rows = sorted(dict(entries()).items(), key=lambda row: (row[0].count(".") > 1, row[0].lower()))
+    constants = [f"`{name}`" for name, entry in rows if isinstance(entry, table.Constant)]
     lines = []
-    for name, entry in table:
+    for name, entry in rows:
         shown = f"`{name}`" if "." in name else name
-        if isinstance(entry, tape.Primitive):
-            refused = ", ".join(sorted(entry.refused))
+        if isinstance(entry, table.Primitive):
+            refused = ", ".join(sorted(entry.parameters[i] for i in entry.unread))
             lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} |")
-        elif isinstance(entry, tape.Composite):
+        elif isinstance(entry, table.Composite):
             own = inspect.signature(entry.formula).parameters
             lines.append(f"| {shown} | formula | {arguments(own, lambda p: True)} | |")
     version = ".".join(np.__version__.split(".")[:2])

@@ -24,8 +24,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import autograd_lite as ag
-from autograd_lite.tape import TABLE, Node, Outputs, Primitive, _result, name_of, reachable
-from autograd_lite.tensor import bare, node_of
+from autograd_lite.engine.names import name_of
+from autograd_lite.engine.recording import bare, node_of
+from autograd_lite.engine.results import Outputs, _result
+from autograd_lite.engine.table import TABLE, Primitive
+from autograd_lite.engine.tape import Node, reachable
 from autograd_lite.transforms import flatten
 from tests.sample import Sample
 

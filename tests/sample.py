@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.tape import name_of
+from autograd_lite.engine.names import name_of
 
 _rng = np.random.default_rng(20)
 

@@ -237,9 +237,9 @@ def test_untracked_tensor_written_to_through_data_taken_after(array: Any) -> Non
 def test_untracked_tensor_is_not_copied_nor_watched_until_its_data_is_asked_for() -> None:
     x, w = ag.Tensor(np.ones((300, 300))), _variable((300, 2))
     assert x._values is (x @ w)._node.saved[-1]
-    assert (x @ w)._node.prints is None
+    assert (x @ w)._node.watched is None
     assert x.data is x.data
-    assert (x @ w)._node.prints[0][2] is not None
+    assert (x @ w)._node.watched[0][2] is not None
 
 
 def test_detached_read_only_array_made_writeable_again() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.tape import TABLE
+from autograd_lite.engine.table import TABLE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

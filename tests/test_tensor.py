@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.tape import TABLE
+from autograd_lite.engine.table import TABLE
 
 
 def _variable(*values: Any, name: str | None = None) -> ag.Tensor:
@@ -846,8 +846,8 @@ def test_methods_and_protocols_of_numbers() -> None:
     np.testing.assert_array_equal(round(t, 1).data, [1.5, -2.2, 3.0])
     assert t.item(0) == 1.5
     assert [method.__doc__ for method in (ag.Tensor.sum, ag.Tensor.std)] == [
-        "Return ``np.sum`` of the tensor.",
-        "Return ``np.std`` of the tensor.",
+        "Return ``np.sum`` of the array.",
+        "Return ``np.std`` of the array.",
     ]
 
 
@@ -889,12 +889,12 @@ def test_a_tensor_by_keyword_takes_no_other_arguments_place() -> None:
         return a * x + b
 
     x, b = ag.Tensor(3.0, requires_grad=True), ag.Tensor(10.0, requires_grad=True)
-    with pytest.raises(TypeError, match="affine: pass its tensors by position, not by keyword"):
-        affine(x, b=b)
+    affine(x, b=b).backward()
+    assert (x.grad, b.grad) == (1, 1)
     affine(x, a=b).backward()
-    assert (x.grad, b.grad) == (10, 3)
-    with pytest.raises(TypeError, match=r"np\.nan_to_num"):
-        np.nan_to_num(ag.Tensor([np.inf]), posinf=ag.Tensor(2.0))
+    assert (x.grad, b.grad) == (11, 4)
+    with pytest.raises(TypeError, match=r"np\.nan_to_num .* its argument posinf"):
+        np.nan_to_num(ag.Tensor([np.inf]), posinf=b)
 
 
 @pytest.mark.parametrize("bad", ["hello", np.array(1j)])

@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import numpy as np
 
+from autograd_lite.engine.nodes import given_name
+from autograd_lite.engine.tape import Node, pullback
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.graphs import page
 from autograd_lite.graphs.graph import Graph, graph, to_text, write
 from autograd_lite.graphs.model import cotangent_to_start, named_values
 from autograd_lite.graphs.summary import counted, number, size_text
 from autograd_lite.graphs.watch import recording
-from autograd_lite.tape import Node, pullback
-from autograd_lite.tensor import Tensor
 
 LONG_ENOUGH = 0.5  # seconds for which two functions are measured
 FEWEST = 3  # rounds, however long they take
@@ -56,8 +57,12 @@ class Comparison:
         self.graphs = graphs = first.with_gradients, second.with_gradients
         self.titles = titles
         a, b = (graph.leaf_gradients for graph in graphs)
-        alike: dict[Any, Node] = {(node.name, node.shape): node for node in b if node.name}
-        twins = {node: node if node in b else alike.get((node.name, node.shape)) for node in a}
+        alike: dict[Any, Any] = {
+            (given_name(node), node.shape): node for node in b if given_name(node)
+        }
+        twins = {
+            node: node if node in b else alike.get((given_name(node), node.shape)) for node in a
+        }
         shared = {node: twin for node, twin in twins.items() if twin is not None}
         gaps = [float(np.max(np.abs(a[x] - b[y]), initial=0)) for x, y in shared.items()]
         self.difference = max(gaps, default=0.0)

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from autograd_lite.engine.tape import Node
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.graphs import drawing, folding, model, page, text
 from autograd_lite.graphs.model import Edge, GraphNode, Step
 from autograd_lite.graphs.replay import Difference, differences
 from autograd_lite.graphs.summary import WHOLE, Summary, counted, plain, size_text
-from autograd_lite.tape import Node
-from autograd_lite.tensor import Tensor
 
 VERSION = 1  # of the JSON
 NUMBERS = 100_000  # that the JSON shows of all values together, so that it stays within megabytes

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite import tape
+from autograd_lite.engine.modes import Observer, observing
+from autograd_lite.engine.nodes import given_name, noted
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.results import Outputs, _result
+from autograd_lite.engine.table import Primitive
+from autograd_lite.engine.tape import Node, fitted, pullback, reachable
+from autograd_lite.engine.tensor import Tensor, cotangent_for
 from autograd_lite.graphs import replay
 from autograd_lite.graphs.scopes import Frame, frames
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
-from autograd_lite.graphs.watch import Onlooker
-from autograd_lite.tape import After, Node, Primitive, fitted, pullback, reachable
-from autograd_lite.tensor import Tensor, bare, cotangent_for
 
 INFIX: dict[Any, str] = {
     np.add: "+",
@@ -223,7 +226,7 @@ class Builder:
 
     def _made(self, kind: str, function: str, label: str, like: Any, value: Any) -> GraphNode:
         name = self.names.get(like if isinstance(like, Node) else id(like))
-        name = name or getattr(like, "name", None)
+        name = name or (given_name(like) if isinstance(like, Node) else None)
         several = isinstance(like.dtype, tuple)
         shapes, dtypes = (like.shape, like.dtype) if several else ((like.shape,), (like.dtype,))
         made = GraphNode(
@@ -257,13 +260,13 @@ class Builder:
             if isinstance(key, int) and key not in sources and _is_data(primitive, key, value):
                 sources[key] = self._constant(value, argument_name(primitive, key))
         self.operations += 1
-        is_part = primitive.function is tape._result
+        is_part = primitive.function is _result
         name = f"result {known[1]}" if is_part else primitive.name
         kind = "result" if node is self.root else "operation"
         made = self._made(kind, name, f"t{self.operations}", node, self.values.get(node))
         made.symbol = INFIX.get(primitive.function, "")
         made.options = "" if is_part else _options(primitive, known)
-        made.origin = getattr(node, "origin", None)
+        made.origin = noted(node).origin
         made.frames = self.frames.get(node, [])
         if primitive.variadic is None:
             lost = set(range(len(primitive.rules))) - {*sources, *known}
@@ -322,7 +325,7 @@ def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
         if isinstance(key, int) and _is_data(primitive, key, value):
             continue
         name = key if isinstance(key, str) else argument_name(primitive, key)
-        if value is primitive.defaults[primitive.index.get(name, 0)]:
+        if value is primitive.defaults[primitive.parameters.index(name)]:
             continue
         if primitive.function.__name__ == "getitem" and key == 1:
             texts.append(_index_text(value))
@@ -349,19 +352,18 @@ def _index_text(index: Any) -> str:
 # ---------------------------------------------------------------------------- the way back
 
 
-class _Notes(Onlooker):
+class _Notes(Observer):
     """Writes down every step of one pullback."""
 
     def __init__(self, of: Mapping[Node, GraphNode]) -> None:
         self.of = of
         self.steps: dict[Node, Step] = {}
 
-    def walk(self, before: After | None) -> After:
+    def began(self) -> None:
         """Begin, or begin again."""
         self.steps.clear()
-        return super().walk(before)
 
-    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
+    def pulled(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Write down what a node contributes to a parent."""
         made, parent = self.of[node], self.of[node.parents[k]]
         if node not in self.steps:
@@ -382,7 +384,13 @@ def _finite(*summaries: Summary | None) -> bool:
 
 
 def _summary(g: Any) -> Summary | None:
-    return None if isinstance(g, tape.Outputs) else Summary(bare(g))
+    return None if isinstance(g, Outputs) else Summary(bare(g))
+
+
+def _without_residual(node: Node) -> list[Any]:
+    """Return what rules read, but for what the forward left to be used up by the first backward."""
+    sources = node.plan.sources if node.plan else ()
+    return [None if of == "residual" else item for of, item in zip(sources, node.saved)]
 
 
 def cotangent_to_start(output: Tensor, gradient: Any) -> Any:
@@ -398,9 +406,8 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
     No tensor's ``.grad`` is touched, and what a fused node keeps for the first backward stays.
     """
     notes = _Notes(builder.of)
-    with notes.watching():
-        # A see, even one that changes nothing, keeps rules from using up what the forward left.
-        found = pullback(builder.root, cotangent, see=lambda array, _: array)
+    with observing(notes):
+        found = pullback(builder.root, cotangent, see=_without_residual)
     for node, made in builder.of.items():
         if node.plan is None:
             made.gradient = _summary(found[node]) if node in found else None

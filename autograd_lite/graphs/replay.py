@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine.changes import changed_argument
+from autograd_lite.engine.nodes import Leaf, Node, noted
+from autograd_lite.engine.recording import SMALL
+from autograd_lite.engine.table import Primitive
 from autograd_lite.graphs.source import argument_name
 from autograd_lite.graphs.summary import Summary
-from autograd_lite.tape import Node, Primitive, changed_argument
-from autograd_lite.tensor import SMALL
 
 WORK = 50_000_000  # elements that may be computed for all the differences of a graph
 CALL = 1_000  # elements computed in the time of one call
@@ -44,7 +46,7 @@ def arguments(node: Node, values: Mapping[Node, Any]) -> Arguments:
     plan = node.plan
     assert plan is not None
     parameters, variadic = plan.primitive.parameters, plan.primitive.variadic
-    given = dict(zip(plan.sources, node.saved)) | dict(enumerate(getattr(node, "arguments", ())))
+    given = dict(zip(plan.sources, node.saved)) | dict(enumerate(noted(node).arguments or ()))
     known: Arguments = {}
     for i in sorted(source for source in given if isinstance(source, int)):
         if i == variadic:
@@ -108,8 +110,9 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
     found = dict(known)
     small = []
     for node in nodes:
-        if hasattr(node, "value"):
-            found.setdefault(node, node.value)
+        value = node.value if isinstance(node, Leaf) else noted(node).value
+        if value is not None:
+            found.setdefault(node, value)
         if node.plan is None:
             continue
         read = arguments(node, {})
@@ -117,7 +120,7 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
         if "ans" in node.plan.sources:
             found[node] = node.saved[node.plan.sources.index("ans")]
         several = isinstance(node.dtype, tuple)
-        if node.plan.elementwise and not several and node.size * node.dtype.itemsize <= SMALL:
+        if node.plan.elementwise and not several and node.size <= SMALL:
             small.append(node)
     filled = dict(found)
     changed = any(map(changed_argument, nodes))

@@ -10,7 +10,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from autograd_lite.tape import Node, Primitive
+from autograd_lite.engine.table import Primitive
+from autograd_lite.engine.tape import Node
 
 
 def argument_name(primitive: Primitive, argnum: int) -> str:

@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine.modes import Observer, observing
+from autograd_lite.engine.nodes import Node, noted
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.results import Outputs
+from autograd_lite.engine.table import Primitive
+from autograd_lite.engine.tape import fitted
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import number
-from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
-from autograd_lite.tensor import bare, listening
 
 _NOT_THE_USERS = tuple(f"{Path(f).parent}{os.sep}" for f in (Path(__file__).parent, np.__file__))
 
@@ -42,15 +46,20 @@ def recording() -> Iterator[None]:
     >>> ag.graph(total).nodes[2].value.mean
     2.0
     """
-
-    def keep(node: Node | None, _: Primitive, arguments: Sequence[Any], result: Any) -> None:
-        if node is not None:
-            node.value = result
-            node.arguments = arguments
-            node.origin = _caller()
-
-    with listening(keep):
+    with observing(_Keeper()):
         yield
+
+
+class _Keeper(Observer):
+    """Writes down what calls take and give, and the user's line."""
+
+    def called(
+        self, node: Node | None, entry: Primitive, arguments: Sequence[Any], result: Any
+    ) -> None:
+        """Note a recorded call."""
+        if node is not None:
+            note = noted(node)
+            note.value, note.arguments, note.origin = result, arguments, _caller()
 
 
 class NonfiniteError(FloatingPointError):
@@ -79,53 +88,22 @@ def find_nonfinite() -> Iterator[None]:
     Traceback (most recent call last):
     NonfiniteError: np.sqrt, backward: the cotangent of x is inf at [1], ...
     """
-    watch = _Watch()
-    with watch.watching(), listening(watch.forward):
+    with observing(_Watch()):
         yield
 
 
-class Onlooker:
-    """Sees every step of the pullbacks in its context: the base of what watches them."""
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the pullbacks that run in the block."""
-        token = watching.set(self)
-        try:
-            yield
-        finally:
-            watching.reset(token)
-
-    def walk(self, before: After | None) -> After:
-        """Begin a pullback, or begin it again with the products of zeros dropped."""
-
-        def after(node: Node, k: int, g: Any, d: Any) -> Any:
-            if before is not None:
-                d = before(node, k, g, d)
-            self.step(node, k, g, d)
-            return d
-
-        return after
-
-    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
-        """See what a node's rule for its parent ``k`` made of the cotangent ``g``."""
-
-    def end(self) -> None:
-        """End a pullback."""
-
-
-class _Watch(Onlooker):
+class _Watch(Observer):
     """Looks at every result for one that is not finite."""
 
     walking = False
     found: str | None = None
 
-    def forward(
+    def called(
         self, node: Node | None, primitive: Primitive, arguments: Sequence[Any], result: Any
     ) -> None:
         """Look at the result of a call."""
         if node is not None:
-            node.origin = _caller()
+            noted(node).origin = _caller()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
         bad = _first_bad(result)
@@ -136,12 +114,11 @@ class _Watch(Onlooker):
             said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
             raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
 
-    def walk(self, before: After | None) -> After:
+    def began(self) -> None:
         """Begin to look at what rules compute."""
         self.walking, self.found = True, None
-        return super().walk(before)
 
-    def step(self, node: Node, k: int, g: Any, d: Any) -> None:
+    def pulled(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Look at what a rule computed, if it is not what is made of several results."""
         if self.found is not None or isinstance(d, Outputs):
             return
@@ -158,10 +135,10 @@ class _Watch(Onlooker):
             f"{primitive.name}, backward: the cotangent of {argument_name(primitive, argnum)} is "
             f"{bad}, from {_operands({'g': before, **given}, bad, primitive)}, "
             f"by the rule {rule_of(primitive, argnum)}; "
-            f"{_place(getattr(node, 'origin', None))}. {_cure(primitive, given, 1)}."
+            f"{_place(noted(node).origin)}. {_cure(primitive, given, 1)}."
         )
 
-    def end(self) -> None:
+    def ended(self) -> None:
         """End the backward pass, and raise if it found something."""
         self.walking = False
         if self.found is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd_lite.tensor import Tensor
+from autograd_lite.engine.tensor import Tensor
 
 
 def require(owner: str, what: str, fits: Callable[[Any], bool], **values: Any) -> None:

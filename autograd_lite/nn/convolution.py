@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.primitives import primitive
 from autograd_lite.nn.arguments import count, is_count, require, shaped, uniform
 from autograd_lite.nn.module import Module
-from autograd_lite.tensor import primitive
 
 Pair = tuple[int, int]
 

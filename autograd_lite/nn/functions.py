@@ -13,11 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import choice, floats, positive
 from autograd_lite.softmax import cross_entropy as cross_entropy
 from autograd_lite.softmax import log_softmax as log_softmax
 from autograd_lite.softmax import softmax as softmax
-from autograd_lite.tensor import Tensor, bare, primitive
 
 Array = ArrayLike | Tensor
 Reduction = Literal["mean", "sum", "none"]

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import choice, generator
-from autograd_lite.tensor import Tensor, overwritable
 
 Generator = np.random.Generator
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv2d": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import bare
 from autograd_lite.nn import functions as F
 from autograd_lite.nn.arguments import count, floats, generator, parameter, require, shaped, uniform
 from autograd_lite.nn.module import Module
-from autograd_lite.tensor import bare, primitive
 
 # ---------------------------------------------------------------------------- linear
 

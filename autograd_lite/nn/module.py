@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from autograd_lite.tape import births
-from autograd_lite.tensor import Tensor, bare, node_of, overwritable
+from autograd_lite.engine.nodes import births, noted
+from autograd_lite.engine.recording import bare, node_of
+from autograd_lite.engine.tensor import Tensor, overwritable
 
 
 class Mismatch(NamedTuple):
@@ -71,7 +72,8 @@ class Module:
             _sign(output, self, began)
         elif (node := output._node) is not None and node.birth > began:
             fresh = node.birth + 1 == ended  # no module called within has returned it
-            node.returned_by = self, began, None if fresh else getattr(node, "returned_by", None)
+            note = noted(node)
+            note.returned_by = self, began, None if fresh else note.returned_by
         return output
 
     # ------------------------------------------------------------------------ what it holds
@@ -191,7 +193,8 @@ def _sign(output: Any, module: Module, began: int) -> None:
     if isinstance(output, Tensor):
         node = node_of(output)
         if node is not None and node.birth > began:
-            node.returned_by = module, began, getattr(node, "returned_by", None)
+            note = noted(node)
+            note.returned_by = module, began, note.returned_by
     elif isinstance(output, (tuple, list, dict)):
         for item in output.values() if isinstance(output, dict) else output:
             _sign(item, module, began)

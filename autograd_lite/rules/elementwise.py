@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.tape import constant, derivative, enter_composite
-from autograd_lite.tensor import composite, primitive
+from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.table import constant, derivative, enter_composite
 
 
 def quotient(x: Any, y: Any) -> Any:

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.tape import constant, derivative, enter_composite
-from autograd_lite.tensor import as_array, bare, composite, primitive
+from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.table import constant, derivative, enter_composite
 
 
 def _names_once(index: Any) -> bool:

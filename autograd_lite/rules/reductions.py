@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.recording import bare
+from autograd_lite.engine.table import constant, derivative, enter_composite
 from autograd_lite.rules.elementwise import quotient
-from autograd_lite.tape import constant, derivative, enter_composite
-from autograd_lite.tensor import as_array, bare, composite, primitive
 
 
 def _restored(g: Any, like: Any, axis: Any, keepdims: Any = False) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.table import constant, derivative, enter_composite
 from autograd_lite.rules.indexing import scatter
-from autograd_lite.tape import constant, derivative, enter_composite
-from autograd_lite.tensor import as_array, composite, primitive
 
 # ---------------------------------------------------------------------------- joining
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
-from autograd_lite.tape import constant, derivative
-from autograd_lite.tensor import primitive
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.table import constant, derivative
 
 _TWO_BY_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_PI_BY_TWO = math.sqrt(math.pi) / 2

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.engine.table import TABLE, Primitive
 from autograd_lite.graphs.source import rule_text
 from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
-from autograd_lite.tape import TABLE, Primitive
 
 
 def leaf(value: Any, name: str | None = None) -> ag.Tensor:

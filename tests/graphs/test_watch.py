@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.engine.modes import mode
 from autograd_lite.graphs import NonfiniteError
-from autograd_lite.tape import watching
 
 
 def leaf(*values: float, dtype: Any = float) -> ag.Tensor:
@@ -210,7 +210,7 @@ def message(action: Callable[[], Any]) -> str:
         ag.find_nonfinite(),
     ):
         action()
-    assert watching.get() is None
+    assert mode.get().observer is None
     return str(caught.value)
 
 

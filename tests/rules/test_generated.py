@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.tape import TABLE, Composite, Constant, Primitive, name_of
+from autograd_lite.engine.names import name_of
+from autograd_lite.engine.table import TABLE, Composite, Constant, Primitive
 from tests import samples_layers
 from tests.harness import (
     applied,

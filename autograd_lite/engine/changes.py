@@ -1,0 +1,129 @@
+"""Guard: an array that changed between a call and its gradient raises, never a wrong gradient.
+
+* A read-only array cannot change. A tensor's own array is read-only until it is asked for
+  (``tensor.data``), and those of recorded results are for ever: they need no watching.
+* Any other ndarray that a rule reads leaves a fingerprint at the call, compared when its gradient
+  is computed. So does one that its owner made read-only: it must be read-only still.
+* What an optimiser writes to is a leaf's own array, written to without a copy. The leaf notes when,
+  and a graph that read it before refuses to be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.engine.nodes import Leaf, Node, births
+from autograd_lite.engine.table import Plan
+
+_EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
+Watched = tuple[Any, Any, bytearray | None, int]  # array, shape, fingerprint or None, argument
+
+
+def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | None:
+    """Return what must not change of what rules read, bit i of ``exposed`` saying that i may."""
+    found: list[Watched] = []
+    items: Sequence[Any]
+    for place, source in plan.arguments:
+        value = saved[place]
+        if source == plan.primitive.variadic:
+            items = [item for k, item in enumerate(value) if exposed >> source + k & 1]
+        elif exposed >> source & 1:
+            items = value if isinstance(value, tuple) else [value]
+        else:
+            continue
+        for array in items:
+            if isinstance(array, np.ndarray):
+                content = None if is_frozen(array) else fingerprint(array)
+                found.append((array, array.shape, content, source))
+    return found or None
+
+
+def is_frozen(array: Any) -> bool:
+    """Whether an array and whatever it is a view of are read-only."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
+
+
+def is_own(values: Any) -> bool:
+    """Whether values are those of a tensor that nobody has asked for: no view, read-only."""
+    return isinstance(values, np.ndarray) and values.base is None and not values.flags.writeable
+
+
+def fingerprint(array: Any) -> bytearray:
+    """Return what compares equal as long as an array's content is the same.
+
+    Up to 1 MiB that is the content, bit for bit. Beyond, it is the sums, modulo 2**64, of the
+    columns of two tables of its 64-bit words, 2,039 and 2,029 wide. Any change of one word shows;
+    so do two words that change places, unless they are a multiple of both widths apart, and rows
+    that do.
+    """
+    return bytearray(_content(array))
+
+
+def _content(array: Any) -> Any:
+    """Return a fingerprint's bytes, not copied where they are the array's own."""
+    if array.nbytes <= _EXACT:
+        return array.data if array.flags.c_contiguous else array.tobytes()
+    raw = array.ravel(order="K").view(np.uint8)
+    words = raw[: len(raw) // 8 * 8].view(np.uint64)
+    parts = [raw[len(words) * 8 :]]
+    for width in (2039, 2029):  # primes: no rows or columns of an array fall in line with both
+        whole = len(words) // width * width
+        parts += [words[:whole].reshape(-1, width).sum(axis=0), words[whole:]]
+    return b"".join(part.tobytes() for part in parts)
+
+
+def changed_argument(node: Node) -> tuple[Any, int] | None:
+    """Return an array that a rule reads and that changed since the call, and its argument."""
+    for array, shape, before, place in node.watched or ():
+        same = is_frozen(array) if before is None else before == _content(array)
+        if not same or array.shape != shape:
+            return array, place
+    return None
+
+
+def check_unchanged(node: Node) -> None:
+    """Raise if an array that a rule of a node reads has changed since the call."""
+    if changed := changed_argument(node):
+        array, place = changed
+        primitive = node.plan.primitive  # type: ignore[union-attr]
+        raise RuntimeError(
+            f"{primitive.name}: its argument {primitive.parameters[place]}, an array of shape "
+            f"{array.shape}, was changed between the call and the computation of the gradient, "
+            f"which would be wrong; compute the gradient first, or pass {primitive.name} a copy"
+        )
+
+
+_latest_move = -1
+
+
+def move(leaf: Leaf) -> None:
+    """Mark a leaf's array as about to be written to: older nodes take it as it is no more."""
+    global _latest_move
+    leaf.moved = _latest_move = next(births)
+
+
+def check_not_moved(nodes: Sequence[Node]) -> None:
+    """Refuse nodes, oldest first, one of which took a leaf before it was last written to."""
+    for node in nodes:
+        if node.plan is not None:
+            if node.birth >= _latest_move:
+                return
+            break
+    for node in nodes:
+        for parent in node.parents:
+            if isinstance(parent, Leaf) and parent.moved > node.birth:
+                name = node.plan.primitive.name  # type: ignore[union-attr]
+                leaf = f"leaf {parent.name!r}" if parent.name else "leaf"
+                raise RuntimeError(
+                    f"{name}: its {leaf} of shape {parent.shape} was updated in place (by an "
+                    f"optimiser's step) after the call, so the gradient would be that of values "
+                    f"that are gone; compute it again for each loss (inside forward), or take the "
+                    f"gradient before the step"
+                )

@@ -1,0 +1,172 @@
+"""Operators and array methods as NumPy functions, written once for every array class of ours.
+
+Each hands the array to a function of the table, by the class's ``_apply(function, args, kwargs)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from autograd_lite.engine.names import name_of
+
+
+def _unary(function: np.ufunc) -> Callable[[Any], Any]:
+    return lambda array: array._apply(function, (array,))
+
+
+def _binary(function: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
+    """Return an operator from the left, from the right, and in place."""
+    return (
+        lambda array, other: array._apply(function, (array, other)),
+        lambda array, other: array._apply(function, (other, array)),
+        lambda array, other: array._updated(function, other),
+    )
+
+
+def _comparison(function: np.ufunc) -> Callable[[object, Any], Any]:
+    return lambda array, other: array._apply(function, (array, other))  # type: ignore[attr-defined]
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method that hands the array to a function, as the first argument."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._apply(function, (self, *args), kwargs)
+
+    method.__name__ = function.__name__
+    method.__doc__ = f"Return ``{name_of(function)}`` of the array."
+    return method
+
+
+class ArrayMethods:
+    """What an array can do: every operator and method is a NumPy function of it."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def _apply(function: Callable[..., Any], args: Sequence[Any], kwargs: Any = None) -> Any:
+        """Apply a NumPy function to arrays of this class and others."""
+        raise NotImplementedError
+
+    def _updated(self, function: Callable[..., Any], other: Any) -> Any:
+        """Return ``self op= other``: a new array, bound to the name."""
+        return self._apply(function, (self, other))
+
+    # ------------------------------------------------------------------------ attributes
+
+    @property
+    def T(self) -> Any:
+        """The array with its axes reversed."""
+        return self._apply(np.transpose, (self,))
+
+    @property
+    def mT(self) -> Any:
+        """The array with its last two axes swapped."""
+        return self._apply(np.matrix_transpose, (self,))
+
+    # ------------------------------------------------------------------------ operators
+
+    __neg__ = _unary(np.negative)
+    __pos__ = _unary(np.positive)
+    __abs__ = _unary(np.absolute)
+
+    __add__, __radd__, __iadd__ = _binary(np.add)
+    __sub__, __rsub__, __isub__ = _binary(np.subtract)
+    __mul__, __rmul__, __imul__ = _binary(np.multiply)
+    __truediv__, __rtruediv__, __itruediv__ = _binary(np.divide)
+    __floordiv__, __rfloordiv__, __ifloordiv__ = _binary(np.floor_divide)
+    __mod__, __rmod__, __imod__ = _binary(np.remainder)
+    __pow__, __rpow__, __ipow__ = _binary(np.power)
+    __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul)
+
+    __lt__ = _comparison(np.less)
+    __le__ = _comparison(np.less_equal)
+    __gt__ = _comparison(np.greater)
+    __ge__ = _comparison(np.greater_equal)
+    __eq__ = _comparison(np.equal)
+    __ne__ = _comparison(np.not_equal)
+    __hash__ = object.__hash__
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __round__(self, digits: int = 0) -> Any:
+        return self._apply(np.round, (self, digits))
+
+    def __iter__(self) -> Iterator[Any]:
+        if len(self.shape) == 0:  # type: ignore[attr-defined]
+            raise TypeError(f"iteration over a 0-d {type(self).__name__.lower()}")
+        return (self[i] for i in range(self.shape[0]))  # type: ignore[attr-defined, index]
+
+    # ------------------------------------------------------------------------ methods
+
+    exp = _method(np.exp)
+    log = _method(np.log)
+    sqrt = _method(np.sqrt)
+    tanh = _method(np.tanh)
+    abs = _method(np.absolute)
+    sum = _method(np.sum)
+    prod = _method(np.prod)
+    mean = _method(np.mean)
+    var = _method(np.var)
+    std = _method(np.std)
+    max = _method(np.max)
+    min = _method(np.min)
+    argmax = _method(np.argmax)
+    argmin = _method(np.argmin)
+    cumsum = _method(np.cumsum)
+    cumprod = _method(np.cumprod)
+    any = _method(np.any)
+    all = _method(np.all)
+    clip = _method(np.clip)
+    round = _method(np.round)
+    trace = _method(np.trace)
+    diagonal = _method(np.diagonal)
+    conj = _method(np.conjugate)
+    conjugate = _method(np.conjugate)
+    dot = _method(np.dot)
+    take = _method(np.take)
+    repeat = _method(np.repeat)
+    choose = _method(np.choose)
+    swapaxes = _method(np.swapaxes)
+    squeeze = _method(np.squeeze)
+    ravel = _method(np.ravel)
+    flatten = _method(np.ravel)
+    copy = _method(np.copy)
+    argsort = _method(np.argsort)
+    argpartition = _method(np.argpartition)
+    searchsorted = _method(np.searchsorted)
+    nonzero = _method(np.nonzero)
+
+    def reshape(self, *shape: Any, **kwargs: Any) -> Any:
+        """Return ``np.reshape`` of the array; the shape may be given as separate numbers."""
+        return self._apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), kwargs)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
+        return self._apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        """Return ``np.compress`` of the array."""
+        return self._apply(np.compress, (condition, self, axis))
+
+    def astype(self, dtype: DTypeLike) -> Any:
+        """Return the array in another floating-point dtype."""
+        return self._apply(np.astype, (self, np.dtype(dtype)))
+
+    def sort(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to sort in place; ``np.sort`` returns a sorted array."""
+        name = type(self).__name__
+        raise TypeError(f"{name}.sort would change the {name.lower()} in place; use np.sort")
+
+    def partition(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse to partition in place; ``np.partition`` returns a partitioned array."""
+        name = type(self).__name__
+        raise TypeError(f"{name}.partition would change it in place; use np.partition")

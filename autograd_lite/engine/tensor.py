@@ -1,0 +1,485 @@
+"""The tensor: a NumPy array that records what NumPy does to it.
+
+A call reaches the table of rules in one of three ways (an operator or method, a ufunc through
+``__array_ufunc__``, any other NumPy function through ``__array_function__``), all of which end in
+:func:`call`. What the table does not know is refused by name: nothing is ever detached silently.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from autograd_lite.engine import recording
+from autograd_lite.engine.arrays import copied, ordinary
+from autograd_lite.engine.changes import is_own, move
+from autograd_lite.engine.methods import ArrayMethods
+from autograd_lite.engine.modes import is_recording
+from autograd_lite.engine.names import name_of, outermost_function
+from autograd_lite.engine.nodes import Leaf, Node, noted
+from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.tape import pullback
+
+_storing_gradients = threading.Lock()
+
+
+class Tensor(Recorded, ArrayMethods):
+    """A NumPy array that records the functions applied to it.
+
+    Parameters
+    ----------
+    data : array_like
+        The values; copied.
+    requires_grad : bool
+        Whether gradients with respect to this tensor are wanted. Needs a floating-point dtype.
+    dtype : dtype, optional
+        By default that of ``data``.
+    name : str, optional
+        A name for messages and graphs.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is complex or not numeric, or not floating-point with ``requires_grad``.
+
+    Examples
+    --------
+    >>> import numpy as np, autograd_lite as ag
+    >>> w = ag.Tensor([1.0, 2.0], requires_grad=True)
+    >>> np.sum(w * w * w).backward()
+    >>> w.grad
+    array([ 3., 12.])
+    """
+
+    __slots__ = ()
+    _apply = staticmethod(call)
+
+    def __init__(
+        self,
+        data: ArrayLike | Tensor,
+        requires_grad: bool = False,
+        *,
+        dtype: DTypeLike | None = None,
+        name: str | None = None,
+    ) -> None:
+        if isinstance(data, Tensor):
+            if data._node is not None:
+                raise TypeError(
+                    "Tensor(...) of a tensor that requires a gradient would lose its derivative; "
+                    "use tensor.detach() if that is meant"
+                )
+            data = data._values
+        self._values = copied(ordinary(data, "Tensor"), dtype)
+        kind = self._values.dtype.kind
+        if kind == "c":
+            raise TypeError("Tensor: complex data is not supported; use its real and imag parts")
+        if kind not in "fiub":
+            raise TypeError(f"Tensor: data must be numeric, not {self._values.dtype}")
+        self._node = None
+        self._name = name
+        if requires_grad:
+            self._track(exposed=False)
+        else:
+            self._freeze()
+
+    # ------------------------------------------------------------------------ attributes
+
+    @property
+    def data(self) -> Any:
+        """The values, as an array.
+
+        Those of a leaf may be written to, or replaced by values of the same shape; those of a
+        recorded result are read-only, and those of a view of another tensor may be.
+        """
+        node = self._node
+        if node is None:
+            self._thaw()
+        elif not isinstance(node, Leaf):
+            self._freeze()
+        elif not node.exposed:
+            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+            self._values = node.value = self._values.copy()
+            node.exposed = True
+        return self._values
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        if not self.is_leaf:
+            raise ValueError(
+                "Tensor.data: the values of a recorded result cannot be replaced; "
+                "compute a new tensor, or detach() this one first"
+            )
+        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
+                f"make a new Tensor for another shape"
+            )
+        if new is not self._values:
+            self._values = new.copy()
+            if isinstance(self._node, Leaf):
+                self._node.value = self._values
+                self._node.exposed = False
+
+    def _thaw(self) -> None:
+        """Let others write to the values; graphs that read them so far keep those they read."""
+        if is_own(self._values):
+            self._values = self._values.copy()
+
+    def _freeze(self) -> None:
+        """Let nobody write to the values: see the module ``changes``."""
+        if isinstance(self._values, np.ndarray):
+            self._values.setflags(write=False)
+
+    @property
+    def name(self) -> str | None:
+        """The name in messages and graphs."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str | None) -> None:
+        self._name = name
+        if isinstance(self._node, Leaf):
+            self._node.name = name
+        elif self._node is not None:
+            noted(self._node).name = name
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that :meth:`backward` stored: an array of the tensor's own.
+
+        A tensor under ``create_graph=True``; None before the first backward, and for results.
+        """
+        node = self._node
+        return node.grad if isinstance(node, Leaf) else None
+
+    @grad.setter
+    def grad(self, gradient: Any) -> None:
+        node = self._node
+        if not isinstance(node, Leaf):
+            if gradient is not None:
+                raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
+            return
+        if gradient is not None and np.shape(gradient) != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
+        if gradient is not None and not isinstance(gradient, Tensor):
+            gradient = np.asarray(gradient)
+            if gradient.dtype.kind not in "fiub":
+                raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
+            gradient = gradient.astype(self.dtype, copy=False)
+        node.grad = gradient
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if bool(wanted) == self.requires_grad:
+            return
+        if not self.is_leaf:
+            raise ValueError(
+                "Tensor.requires_grad: a recorded result always requires a gradient; "
+                "use tensor.detach() for one that does not"
+            )
+        if wanted:
+            exposed = not is_own(self._values)
+            self._thaw()
+            self._track(exposed)
+        else:
+            assert isinstance(self._node, Leaf)
+            self._node.retired = True
+            self._node = None
+
+    def _track(self, exposed: bool) -> None:
+        """Give the tensor the node of a leaf; ``exposed`` if others may write to its values."""
+        if self.dtype.kind != "f":
+            raise TypeError(
+                f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
+                f"pass dtype=float"
+            )
+        self._node = Leaf(self._values, self.name, exposed=exposed)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded call produced this tensor."""
+        return self._node is None or isinstance(self._node, Leaf)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._values.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._values.ndim  # type: ignore[no-any-return]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._values.size  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes that the elements take."""
+        return self._values.nbytes  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> Any:
+        """The data type of the elements."""
+        return self._values.dtype
+
+    # ------------------------------------------------------------------------ gradients
+
+    def backward(
+        self, gradient: ArrayLike | Tensor | None = None, *, create_graph: bool = False
+    ) -> None:
+        """Add the gradient of this tensor to the ``.grad`` of every leaf it depends on.
+
+        Parameters
+        ----------
+        gradient : array_like or Tensor, optional
+            The cotangent of this tensor: its shape. May be left out for a single number.
+        create_graph : bool
+            Record the computation of the gradients too, so that they can be differentiated; each
+            ``.grad`` is then a tensor.
+
+        Raises
+        ------
+        ValueError
+            If no gradient is required here, or ``gradient`` is missing or has the wrong shape.
+        RuntimeError
+            If an array that a rule needs was changed since it was read.
+
+        Notes
+        -----
+        The graph stays as long as a tensor of it does: backward may be called again, and adds up.
+        When it raises, no ``.grad`` has changed.
+
+        Examples
+        --------
+        >>> x = ag.Tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(6.)
+        """
+        if self._node is None:
+            raise ValueError(
+                "Tensor.backward: this tensor does not depend on any tensor with "
+                "requires_grad=True, or was computed under no_grad"
+            )
+        g = cotangent_for(self, gradient, "Tensor.backward")
+        if create_graph:
+            g = g if isinstance(g, Tensor) else wrap(g, None)
+            found = pullback(self._node, g, see=as_tensors)
+        else:
+            found = pullback(self._node, bare(g))
+        leaves = cast(dict[Leaf, Any], found)
+        with _storing_gradients:
+            for leaf in leaves:  # all before any is stored: one may raise
+                _check_not_retired(leaf)
+                if leaf.grad is not None:
+                    total = leaf.grad + leaves[leaf]
+                    leaves[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                elif not create_graph:
+                    leaves[leaf] = unshared(found, leaf)
+            for leaf, total in leaves.items():
+                leaf.grad = total
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: ``.grad`` becomes None."""
+        self.grad = None
+
+    def detach(self) -> Tensor:
+        """Return a tensor of the same values (not copied) that gradients do not reach."""
+        return wrap(self.data, None)  # type: ignore[no-any-return]
+
+    def numpy(self) -> Any:
+        """Return the values as an array, not copied; the same as ``data``."""
+        return self.data
+
+    def item(self, *place: Any) -> Any:
+        """Return the single value of a one-element tensor, or that at a place, as a number."""
+        return self._values.item(*place)
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._values.tolist()
+
+    # ------------------------------------------------------------------------ NumPy's protocols
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            return call(ufunc, args)
+        name = name_of(ufunc)
+        if method != "__call__":
+            raise TypeError(
+                f"{name}.{method} of a tensor has no derivative rule; use the function that "
+                f"NumPy has for it (np.sum for np.add.reduce), or call it on tensor.data"
+            )
+        if "out" in kwargs:
+            raise TypeError(
+                f"{name}: out= (or an in-place operator on an array) cannot hold a tensor's "
+                f"result without losing its derivative; bind the result to a name instead"
+            )
+        raise TypeError(
+            f"{name}: no derivative rule covers {', '.join(f'{k}=' for k in kwargs)}; "
+            f"use np.where(condition, ...) in place of where=, astype in place of dtype="
+        )
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        return call(function, args, kwargs)
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+        if self._node is not None:
+            raise TypeError(
+                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
+                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
+                f"to join tensors"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    # ------------------------------------------------------------------------ Python's protocols
+
+    def __repr__(self) -> str:
+        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
+        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+        extras += ["requires_grad=True"] if self.requires_grad else []
+        extras += [f"name={self.name!r}"] if self.name else []
+        return f"Tensor({', '.join([values, *extras])})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self._values.item(), spec) if spec else repr(self)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __index__(self) -> int:
+        return operator.index(self._number("operator.index"))
+
+    def _number(self, function: str) -> Any:
+        if self._node is not None:
+            raise TypeError(
+                f"{function}() of a tensor that requires a gradient would lose its derivative "
+                f"(math functions call it too); use tensor.item() if that is meant, np functions "
+                f"otherwise"
+            )
+        return self._values.item()
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise TypeError(
+                "a recorded result cannot be pickled or copied without its graph; "
+                "use tensor.detach() to keep its values"
+            )
+        return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
+
+    def __getitem__(self, index: Any) -> Any:
+        return call(operator.getitem, (self, bare(index)))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            "a tensor does not support item assignment, which would change values that rules need; "
+            "use np.where, np.concatenate or np.stack to build a new one, or write to tensor.data"
+        )
+
+    def _updated(self, function: Callable[..., Any], other: Any) -> Any:
+        """Return ``self op= other``: a new tensor, or under no_grad a leaf with new values."""
+        if self._node is None or not self.is_leaf:
+            return call(function, (self, other))
+        if is_recording():
+            raise TypeError(
+                f"{name_of(function)} in place on a leaf that requires a gradient cuts it off; "
+                f"update its values under `with ag.no_grad():` or through tensor.data, "
+                f"or bind the result to another name"
+            )
+        self.data = function(self._values, bare(other))
+        return self
+
+
+recording.Tensor = Tensor
+
+
+def _check_not_retired(leaf: Leaf) -> None:
+    if leaf.retired:
+        raise RuntimeError(
+            f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
+            f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
+            f"read it, so that its gradient would be lost; compute the loss again"
+        )
+
+
+def overwritable(leaf: Tensor) -> Any:
+    """Return the array of a leaf, to be written into at once, as an optimiser does.
+
+    No copy is made, and the array is not watched for changes; instead, a graph that read it before
+    refuses to be differentiated. The caller must not keep the array.
+    """
+    if leaf._node is None:
+        leaf._thaw()
+    else:
+        assert isinstance(leaf._node, Leaf)
+        move(leaf._node)
+    return leaf._values
+
+
+def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
+    """Return the cotangent to start from, checked against the output."""
+    if gradient is None:
+        shape, dtype = output.shape, output.dtype
+        if shape == ():
+            return dtype.type(1)
+        if output.size != 1:
+            raise ValueError(
+                f"{caller}: the output has shape {shape}, not a single number; "
+                f"give a gradient of that shape, or reduce it (np.sum) first"
+            )
+        return np.ones(shape, dtype)
+    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
+    if g.dtype.kind not in "fiub":
+        raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
+    if g.shape != output.shape:
+        raise ValueError(
+            f"{caller}: the gradient has shape {g.shape}, but the output has shape {output.shape}"
+        )
+    return g if g.dtype == output.dtype else g.astype(output.dtype)
+
+
+def unshared(found: dict[Node, Any], node: Node) -> Any:
+    """Return a cotangent that a pullback found as an array that nobody else holds.
+
+    Copied, unless the dictionary's reference is the only one (the call makes the second) and the
+    array is no view of another.
+    """
+    if (
+        sys.getrefcount(found[node]) == 2
+        and isinstance(found[node], np.ndarray)
+        and found[node].base is None
+    ):
+        return found[node]
+    return np.array(found[node])
+
+
+def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    tensor = Tensor(data, requires_grad, name=name)
+    tensor.grad = grad
+    return tensor
