@@ -57,12 +57,9 @@ class Comparison:
         self.graphs = graphs = first.with_gradients, second.with_gradients
         self.titles = titles
         a, b = (graph.leaf_gradients for graph in graphs)
-        alike: dict[Any, Any] = {
-            (given_name(node), node.shape): node for node in b if given_name(node)
-        }
-        twins = {
-            node: node if node in b else alike.get((given_name(node), node.shape)) for node in a
-        }
+        keys = {node: (given_name(node), node.shape) for node in (*a, *b)}
+        alike = {keys[node]: node for node in b if given_name(node)}
+        twins = {node: node if node in b else alike.get(keys[node]) for node in a}
         shared = {node: twin for node, twin in twins.items() if twin is not None}
         gaps = [float(np.max(np.abs(a[x] - b[y]), initial=0)) for x, y in shared.items()]
         self.difference = max(gaps, default=0.0)

@@ -45,7 +45,7 @@ def rule_text(rule: Callable[..., Any]) -> str:
 
     Examples
     --------
-    >>> from autograd_lite.tape import TABLE
+    >>> from autograd_lite.engine.table import TABLE
     >>> from autograd_lite.graphs.source import rule_text
     >>> rule_text(TABLE[np.exp].rules[0])
     'g * ans'
