@@ -26,7 +26,7 @@ import numpy as np
 import autograd_lite as ag
 from autograd_lite.tape import TABLE, Node, Outputs, Primitive, _result, name_of, reachable
 from autograd_lite.tensor import bare, node_of
-from autograd_lite.transforms import flatten
+from autograd_lite.transforms.trees import flatten
 from tests.sample import Sample
 
 COMPLEX_STEP = 1e-150

@@ -13,7 +13,7 @@ import pytest
 import autograd_lite as ag
 from autograd_lite.tape import TABLE, Composite, Outputs, Primitive, _result, like_sequence
 from autograd_lite.tensor import bare
-from autograd_lite.transforms import _alias
+from autograd_lite.transforms.trace import _alias
 from tests.harness import check_first, check_second, check_value, touched
 from tests.rules.test_generated import CASES
 from tests.sample import Sample
