@@ -26,9 +26,9 @@ except ImportError as error:
 
 from autograd_lite import nn
 from autograd_lite.data import Batches
+from autograd_lite.losses import cross_entropy, log_softmax, softmax
 from autograd_lite.nn.arguments import choice, count, positive, require
 from autograd_lite.optim import LBFGS, Adam
-from autograd_lite.softmax import cross_entropy, log_softmax, softmax
 from autograd_lite.tensor import Tensor, bare, no_grad, primitive
 from autograd_lite.training import fit
 

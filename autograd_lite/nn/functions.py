@@ -13,10 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autograd_lite.losses import cross_entropy as cross_entropy
+from autograd_lite.losses import log_softmax as log_softmax
+from autograd_lite.losses import softmax as softmax
 from autograd_lite.nn.arguments import choice, floats, positive
-from autograd_lite.softmax import cross_entropy as cross_entropy
-from autograd_lite.softmax import log_softmax as log_softmax
-from autograd_lite.softmax import softmax as softmax
 from autograd_lite.tensor import Tensor, bare, primitive
 
 Array = ArrayLike | Tensor
