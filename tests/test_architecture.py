@@ -47,7 +47,7 @@ LIMITS = {
     "nn": 770,
     "optim": 630,
     "data": 120,
-    "training": 415,
+    "training": 480,
     "checkpoint": 185,
     "sklearn": 270,
 }
