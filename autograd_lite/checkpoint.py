@@ -27,6 +27,13 @@ import numpy as np
 from autograd_lite.nn.module import Module
 from autograd_lite.tensor import Tensor, bare, ordinary
 
+__all__ = ["exists", "load", "save"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 if sys.platform != "win32":
     import fcntl
 

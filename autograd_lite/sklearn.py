@@ -32,6 +32,13 @@ from autograd_lite.optim import LBFGS, Adam
 from autograd_lite.tensor import Tensor, bare, no_grad, primitive
 from autograd_lite.training import fit
 
+__all__ = ["MLPClassifier", "SoftmaxClassifier"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _DTYPES = (np.float64, np.float32)
 _HISTORY = 1 << 22  # numbers in the matrices of curvature pairs
 _ACTIVATIONS = {

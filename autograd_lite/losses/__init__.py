@@ -1,4 +1,7 @@
-"""The softmax family: softmax, log-softmax, logsumexp, and the cross-entropy, fused and unfused."""
+"""The softmax family: softmax, log-softmax, logsumexp, and the cross-entropy, fused and unfused.
+
+:mod:`autograd_lite.losses.fused` says how the cross-entropy keeps its digits, and its conventions.
+"""
 
 from autograd_lite.losses.fused import cross_entropy
 from autograd_lite.losses.linear import linear_cross_entropy
