@@ -1,38 +1,76 @@
 """Differentiate plain NumPy: a tensor records a graph, a table of rules plays it backwards."""
 
 from autograd_lite import rules as rules  # isort: skip
-from autograd_lite import data as data
-from autograd_lite import nn as nn
-from autograd_lite import optim as optim
-from autograd_lite import training as training
-from autograd_lite.checkpoint import load as load
-from autograd_lite.checkpoint import save as save
-from autograd_lite.checks import check_closed_form as check_closed_form
-from autograd_lite.checks import check_grads as check_grads
-from autograd_lite.engine.modes import no_grad as no_grad
-from autograd_lite.engine.primitives import composite as composite
-from autograd_lite.engine.primitives import primitive as primitive
-from autograd_lite.engine.table import derivative as derivative
-from autograd_lite.engine.tensor import Tensor as Tensor
-from autograd_lite.graphs import compare_graphs as compare_graphs
-from autograd_lite.graphs import explain as explain
-from autograd_lite.graphs import find_nonfinite as find_nonfinite
-from autograd_lite.graphs import graph as graph
-from autograd_lite.graphs import recording as recording
-from autograd_lite.softmax import cross_entropy as cross_entropy
-from autograd_lite.softmax import linear_cross_entropy as linear_cross_entropy
-from autograd_lite.softmax import log_softmax as log_softmax
-from autograd_lite.softmax import logsumexp as logsumexp
-from autograd_lite.softmax import softmax as softmax
-from autograd_lite.softmax import unfused_cross_entropy as unfused_cross_entropy
-from autograd_lite.training import evaluate as evaluate
-from autograd_lite.training import fit as fit
-from autograd_lite.training import plot_history as plot_history
-from autograd_lite.transforms import elementwise_grad as elementwise_grad
-from autograd_lite.transforms import grad as grad
-from autograd_lite.transforms import hessian as hessian
-from autograd_lite.transforms import hvp as hvp
-from autograd_lite.transforms import jacobian as jacobian
-from autograd_lite.transforms import jvp as jvp
-from autograd_lite.transforms import value_and_grad as value_and_grad
-from autograd_lite.transforms import vjp as vjp
+from autograd_lite import checkpoint, checks, data, losses, nn, optim, training, transforms
+from autograd_lite.checkpoint import load, save
+from autograd_lite.checks import check_closed_form, check_grads
+from autograd_lite.engine.modes import no_grad
+from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.table import derivative
+from autograd_lite.engine.tensor import Tensor
+from autograd_lite.graphs import compare_graphs, explain, find_nonfinite, graph, recording
+from autograd_lite.losses import (
+    cross_entropy,
+    linear_cross_entropy,
+    log_softmax,
+    logsumexp,
+    softmax,
+    unfused_cross_entropy,
+)
+from autograd_lite.training import evaluate, fit, plot_history
+from autograd_lite.transforms import (
+    elementwise_grad,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    value_and_grad,
+    vjp,
+)
+
+__all__ = [
+    "Tensor",
+    "check_closed_form",
+    "check_grads",
+    "checkpoint",
+    "checks",
+    "compare_graphs",
+    "composite",
+    "cross_entropy",
+    "data",
+    "derivative",
+    "elementwise_grad",
+    "evaluate",
+    "explain",
+    "find_nonfinite",
+    "fit",
+    "grad",
+    "graph",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "linear_cross_entropy",
+    "load",
+    "log_softmax",
+    "logsumexp",
+    "losses",
+    "nn",
+    "no_grad",
+    "optim",
+    "plot_history",
+    "primitive",
+    "recording",
+    "save",
+    "softmax",
+    "training",
+    "transforms",
+    "unfused_cross_entropy",
+    "value_and_grad",
+    "vjp",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,6 +29,13 @@ from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.module import Module
 
+__all__ = ["exists", "load", "save"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 if sys.platform != "win32":
     import fcntl
 

@@ -10,6 +10,12 @@ import numpy as np
 
 from autograd_lite.nn.arguments import count, generator, positive
 
+__all__ = ["Batches", "train_test_split"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Batches:
     """Mini-batches of one or several arrays or sequences of equal length.

@@ -30,10 +30,17 @@ from autograd_lite.engine.modes import no_grad
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor
+from autograd_lite.losses import cross_entropy, log_softmax, softmax
 from autograd_lite.nn.arguments import choice, count, positive, require
 from autograd_lite.optim import LBFGS, Adam
-from autograd_lite.softmax import cross_entropy, log_softmax, softmax
 from autograd_lite.training import fit
+
+__all__ = ["MLPClassifier", "SoftmaxClassifier"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 _DTYPES = (np.float64, np.float32)
 _HISTORY = 1 << 22  # numbers in the matrices of curvature pairs

@@ -29,7 +29,7 @@ from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.results import Outputs, _result
 from autograd_lite.engine.table import TABLE, Primitive
 from autograd_lite.engine.tape import Node, reachable
-from autograd_lite.transforms import flatten
+from autograd_lite.transforms.trees import flatten
 from tests.sample import Sample
 
 COMPLEX_STEP = 1e-150

@@ -96,6 +96,8 @@ def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> Non
     value = DOCUMENTED[name]
     text = inspect.getdoc(value) or ""
     assert re.search(r"^Examples\n-{8}$(?s:.*)^>>> ", text, re.MULTILINE), f"{name} has no example"
+    if inspect.isclass(value) and issubclass(value, dict):
+        return  # made as a dictionary is
     for parameter in inspect.signature(value).parameters:
         assert re.search(rf"\b{parameter}\b", text), f"{name} does not mention {parameter}"
 

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor
+from autograd_lite.losses import cross_entropy as cross_entropy
+from autograd_lite.losses import log_softmax as log_softmax
+from autograd_lite.losses import softmax as softmax
 from autograd_lite.nn.arguments import choice, floats, positive
-from autograd_lite.softmax import cross_entropy as cross_entropy
-from autograd_lite.softmax import log_softmax as log_softmax
-from autograd_lite.softmax import softmax as softmax
 
 Array = ArrayLike | Tensor
 Reduction = Literal["mean", "sum", "none"]

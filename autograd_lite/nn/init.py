@@ -15,6 +15,24 @@ import numpy as np
 from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import choice, generator
 
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Generator = np.random.Generator
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "conv2d": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2)}
 

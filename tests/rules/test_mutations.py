@@ -17,7 +17,7 @@ from autograd_lite.engine.arrays import like_sequence
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs, _result
 from autograd_lite.engine.table import TABLE, Composite, Primitive
-from autograd_lite.transforms import _alias
+from autograd_lite.transforms.trace import _alias
 from tests.harness import check_first, check_second, check_value, touched
 from tests.rules.test_generated import CASES
 from tests.sample import Sample

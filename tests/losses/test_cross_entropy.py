@@ -1,4 +1,4 @@
-"""The softmax family as functions of tensors: options, conventions, errors, any order, memory."""
+"""The cross-entropies as functions of tensors: options, conventions, errors, any order, memory."""
 
 from __future__ import annotations
 
@@ -167,13 +167,6 @@ def test_soft_targets_are_differentiable_to_third_order(
             return loss(z, y, weight=weight, label_smoothing=smoothing, reduction=reduction)
 
         ag.check_grads(f, z, y, order=order)
-
-
-@pytest.mark.parametrize("function", [ag.softmax, ag.log_softmax, ag.logsumexp])
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_softmax_and_its_logs_to_third_order(function: Any, axis: int) -> None:
-    z = np.random.default_rng(5).normal(size=(2, 3, 1))
-    ag.check_grads(lambda t: function(t, axis), z, order=3)
 
 
 # With weights, PyTorch weighs the smoothing, too: see the next test.

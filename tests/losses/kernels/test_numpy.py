@@ -9,7 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from autograd_lite import softmax_kernels as kernels
+from autograd_lite.losses import kernels
 
 DTYPES = [np.float32, np.float64]
 GAPS = {np.float32: (5, 10, 17, 20, 40, 80), np.float64: (20, 38, 60, 100, 300, 700)}

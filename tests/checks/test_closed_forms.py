@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ W = RNG.normal(size=(3, 3))
 LABELS = np.array([0, 2, 1, 0])
 Y = np.eye(3)[LABELS]
 Z = X @ W
+SMALL = np.array([[0.3, -0.8], [1.7, 0.4]])
 
 
 def loss_of_weights(W: Any) -> Any:
@@ -459,3 +461,72 @@ def test_a_wrong_rule_in_one_cell_of_many_is_found() -> None:
     report = ag.check_closed_form(lambda x: np.sum(cubed(x)), lambda x: 3 * x**2 * mistake, x)
     assert not report.ok
     assert [cell.index for cell in report.cells if cell.verdict == "unsure"] == [(17, 3)]
+
+
+def test_right_closed_form() -> None:
+    report = ag.check_closed_form(lambda x: np.sum(np.exp(x)), np.exp, SMALL)
+    assert report.ok
+    assert report.max_ulp == 0
+    assert report.wrong == ()
+    assert [cell.index for cell in report.cells] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert str(report).endswith(
+        "The closed form agrees with backpropagation within 0 ulp (float64)."
+    )
+
+
+def test_wrong_closed_form_names_the_cells() -> None:
+    def claimed(x: Any) -> Any:
+        d = 3 * x**2
+        d[1, 0] = -d[1, 0]
+        return d
+
+    report = ag.check_closed_form(lambda x: np.sum(x**3), claimed, SMALL)
+    assert not report.ok
+    (cell,) = report.wrong
+    assert cell.index == (1, 0)
+    assert cell.verdict == "wrong"
+    assert cell.claimed == -cell.backpropagation
+    assert cell.numeric == pytest.approx(cell.backpropagation, rel=1e-12)
+    text = str(report)
+    assert "WRONG" in text
+    assert text.endswith("The closed form is wrong in 1 of 4 cells.")
+
+
+def test_closed_form_wrong_by_one_part_in_a_million() -> None:
+    assert not ag.check_closed_form(
+        lambda x: np.sum(x**3), lambda x: 3 * x**2 * (1 + 1e-6), SMALL
+    ).ok
+
+
+def test_rounding_is_told_from_error() -> None:
+    def f(x: Any) -> Any:
+        return np.sum((x - 1) ** 2)
+
+    x = np.array([1 + 1e-9, 1e5])
+    report = ag.check_closed_form(f, lambda x: 2 * x - 2, x)
+    assert report.ok
+
+
+def test_kink_in_a_closed_form() -> None:
+    report = ag.check_closed_form(
+        lambda x: np.sum(np.maximum(x, 0.0)), lambda x: (x > 0).astype(float), np.array([1.0, 0.0])
+    )
+    assert report.ok
+    assert [cell.verdict for cell in report.cells] == ["ok", "kink"]
+
+
+def test_closed_form_of_another_argument() -> None:
+    report = ag.check_closed_form(
+        lambda x, y: np.sum(x * y), lambda x, y: x, SMALL, 2 * SMALL, argnum=1
+    )
+    assert report.ok
+
+
+def test_closed_form_of_wrong_shape() -> None:
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            "ag.check_closed_form: the closed form has shape (4,), the argument (2, 2)"
+        ),
+    ):
+        ag.check_closed_form(lambda x: np.sum(x), lambda x: np.ones(4), SMALL)

@@ -1,4 +1,4 @@
-"""The checkers must find what is planted: wrong rules of either order, and wrong closed forms."""
+"""The checkers must find what is planted: wrong rules of either order."""
 
 from __future__ import annotations
 
@@ -419,71 +419,3 @@ def test_many_cells_take_few_evaluations() -> None:
     calls.clear()
     ag.check_grads(f, LARGE[0], order=1)
     assert len(calls) < 45 * 8 + 10
-
-
-# ---------------------------------------------------------------------------- closed forms
-
-
-def test_right_closed_form() -> None:
-    report = ag.check_closed_form(lambda x: np.sum(np.exp(x)), np.exp, X)
-    assert report.ok
-    assert report.max_ulp == 0
-    assert report.wrong == ()
-    assert [cell.index for cell in report.cells] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert str(report).endswith(
-        "The closed form agrees with backpropagation within 0 ulp (float64)."
-    )
-
-
-def test_wrong_closed_form_names_the_cells() -> None:
-    def claimed(x: Any) -> Any:
-        d = 3 * x**2
-        d[1, 0] = -d[1, 0]
-        return d
-
-    report = ag.check_closed_form(lambda x: np.sum(x**3), claimed, X)
-    assert not report.ok
-    (cell,) = report.wrong
-    assert cell.index == (1, 0)
-    assert cell.verdict == "wrong"
-    assert cell.claimed == -cell.backpropagation
-    assert cell.numeric == pytest.approx(cell.backpropagation, rel=1e-12)
-    text = str(report)
-    assert "WRONG" in text
-    assert text.endswith("The closed form is wrong in 1 of 4 cells.")
-
-
-def test_closed_form_wrong_by_one_part_in_a_million() -> None:
-    assert not ag.check_closed_form(lambda x: np.sum(x**3), lambda x: 3 * x**2 * (1 + 1e-6), X).ok
-
-
-def test_rounding_is_told_from_error() -> None:
-    def f(x: Any) -> Any:
-        return np.sum((x - 1) ** 2)
-
-    x = np.array([1 + 1e-9, 1e5])
-    report = ag.check_closed_form(f, lambda x: 2 * x - 2, x)
-    assert report.ok
-
-
-def test_kink_in_a_closed_form() -> None:
-    report = ag.check_closed_form(
-        lambda x: np.sum(np.maximum(x, 0.0)), lambda x: (x > 0).astype(float), np.array([1.0, 0.0])
-    )
-    assert report.ok
-    assert [cell.verdict for cell in report.cells] == ["ok", "kink"]
-
-
-def test_closed_form_of_another_argument() -> None:
-    report = ag.check_closed_form(lambda x, y: np.sum(x * y), lambda x, y: x, X, 2 * X, argnum=1)
-    assert report.ok
-
-
-def test_closed_form_of_wrong_shape() -> None:
-    with pytest.raises(
-        ValueError,
-        match=re.escape(
-            "ag.check_closed_form: the closed form has shape (4,), the argument (2, 2)"
-        ),
-    ):
-        ag.check_closed_form(lambda x: np.sum(x), lambda x: np.ones(4), X)

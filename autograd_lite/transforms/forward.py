@@ -1,0 +1,95 @@
+"""Derivatives along a direction, of functions and of gradients, by reverse mode applied twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.recording import bare, wrap
+from autograd_lite.engine.tensor import cotangent_for
+from autograd_lite.transforms.reverse import grad, value_and_grad_named
+from autograd_lite.transforms.trace import Trace
+from autograd_lite.transforms.trees import Function, Tree, flatten, matched
+
+
+def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
+    """Return a function's value and its derivative along a direction.
+
+    The pullback is linear in the cotangent it is given, so its own pullback is the Jacobian-vector
+    product: no second table of rules is needed.
+
+    Parameters
+    ----------
+    f : callable
+        A function of arrays.
+    primals : sequence
+        Its arguments.
+    tangents : sequence
+        The direction: the structure and shapes of ``primals``.
+
+    Returns
+    -------
+    value, tangent
+        Both of the structure that ``f`` returns.
+
+    Raises
+    ------
+    ValueError
+        If the tangents do not fit the primals.
+
+    Examples
+    --------
+    >>> ag.jvp(np.exp, (np.array([0.0, 1.0]),), (np.array([1.0, 2.0]),))
+    (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
+    """
+    directions = matched("ag.jvp", "tangents", tangents, primals)
+    trace = Trace("ag.jvp", f, primals, range(len(primals)), {})
+    # Any cotangents will do, but for exact zeros, which would count as no path.
+    outputs = [np.asarray(bare(v)) for v in trace.outputs]
+    dummies = [np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape) for v in outputs]
+
+    def pull(*g: Any) -> list[Any]:
+        return [d for d in flatten(trace.pull(g))[0] if d is not None]
+
+    like = [wrap(v, None) if trace.keeps_tensors else v for v in dummies]
+    back = Trace("ag.jvp", pull, like, range(len(like)), {}, trace.born)
+    along = [t for t, node in zip(directions, trace.nodes) if node is not None]
+    pulled = map(as_array, back.outputs)  # floats, where the result depends on none of the floats
+    tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(pulled, along)])
+    numbers = [d[()] if isinstance(d, np.ndarray) and not d.ndim else d for d in tangents]
+    return trace.value, trace.rebuild_value(numbers)
+
+
+def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tree, ...]:
+    """Return the product of a function's Hessian with vectors, without forming the Hessian.
+
+    Parameters
+    ----------
+    f : callable
+        A function that returns a single number.
+    args : sequence
+        Its arguments, all of them floating-point.
+    vectors : sequence
+        The structure and shapes of ``args``.
+
+    Returns
+    -------
+    tuple
+        One product per argument: the gradient of ``<gradient, vectors>``.
+
+    Examples
+    --------
+    >>> ag.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
+    (array([ 6., 12.]),)
+    """
+    directions = matched("ag.hvp", "vectors", vectors, args)
+    every = tuple(range(len(args)))
+
+    def along(*inner: Tree) -> Any:
+        gradients, _ = flatten(value_and_grad_named("ag.hvp", f, every)(*inner)[1])
+        return sum(np.sum(g * v) for g, v in zip(gradients, directions))
+
+    return grad(along, every)(*args)  # type: ignore[no-any-return]

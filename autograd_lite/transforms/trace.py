@@ -1,0 +1,173 @@
+"""A function applied once to tensors of its own: what all transforms pull cotangents back through.
+
+What is passed in gets nodes of its own, so that the derivative is that in these arguments alone,
+wherever else the same tensors are used; that is what lets transforms nest.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from autograd_lite.engine.arrays import ordinary
+from autograd_lite.engine.modes import is_recording, recording_on
+from autograd_lite.engine.nodes import births
+from autograd_lite.engine.primitives import primitive
+from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
+from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
+from autograd_lite.engine.tensor import Tensor, unshared
+from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
+
+
+@primitive(lambda g: g)
+def _alias(x: Any) -> Any:
+    """Return the argument as a node of its own, so that it is not its other uses."""
+    return x.view()
+
+
+class Trace:
+    """A function applied once, and the way back from its outputs to the chosen arguments.
+
+    ``born`` is when what it is part of began, if that was before.
+    """
+
+    def __init__(
+        self,
+        caller: str,
+        f: Function,
+        args: Sequence[Tree],
+        argnums: Sequence[int],
+        kwargs: dict[str, Any],
+        born: int | None = None,
+    ) -> None:
+        argnums = positions(caller, argnums, len(args))
+        self.born = next(births) if born is None else born
+        self.originals, self.arranged = flatten([args[i] for i in argnums])
+        recorded = is_recording()
+        with recording_on():
+            aliases = [_aliased(item) for item in self.originals]
+            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
+            value = f(*arguments.values(), **kwargs)
+        self.nodes = [node_of(alias) for alias in aliases]
+        self.targets = [node for node in self.nodes if node is not None]
+        self.outputs, self.rebuild_value = flatten(value)
+        for output in self.outputs:
+            _check_output(caller, output)
+        # Whether this is itself part of a computation that is differentiated: by a transform around
+        # it, or by backward to variables that are passed in or that it closes over.
+        self.lifted = recorded and (
+            any(node_of(item) is not None for item in self.originals)
+            or any(
+                node.plan is None and node.birth < self.born
+                for output in self.outputs
+                if (root := node_of(output)) is not None
+                for node in reachable(root, self.targets)
+            )
+        )
+        # Whether results are tensors: those passed in were, or they can be differentiated.
+        self.keeps_tensors = self.lifted or any(isinstance(v, Tensor) for v in self.originals)
+
+    @property
+    def value(self) -> Tree:
+        """What the function returned."""
+        return self.rebuild_value([self._shown(v) for v in self.outputs])
+
+    def _shown(self, output: Any) -> Any:
+        """Return an output, without the graph recorded here unless others go on with it."""
+        if self.lifted or not isinstance(output, Tensor):
+            return output
+        return output.detach() if self.keeps_tensors else output.data
+
+    def pull(self, cotangents: Sequence[Any]) -> list[Tree]:
+        """Return the cotangent of each chosen argument, given one (or None) for each output."""
+        recorded = is_recording() and any(node_of(g) is not None for g in cotangents)
+        lifted = self.lifted or recorded
+        totals: dict[Node, Any] = {}
+        with recording_on():
+            for output, g in zip(self.outputs, cotangents):
+                root = node_of(output)
+                if root is None or g is None:
+                    continue
+                if lifted:
+                    g = g if isinstance(g, Tensor) else wrap(g, None)
+                    found = pullback(root, g, self.targets, as_tensors)
+                else:
+                    found = pullback(root, bare(g), self.targets)
+                for node in found:
+                    d = found[node] if lifted else unshared(found, node)
+                    totals[node] = totals[node] + d if node in totals else d
+        return self.arranged(  # type: ignore[no-any-return]
+            [
+                None if node is None else _given(totals.get(node), node, original, lifted)
+                for node, original in zip(self.nodes, self.originals)
+            ]
+        )
+
+
+def _aliased(value: Any) -> Any:
+    """Return a tensor of the values with a node of its own; integers and others as they are."""
+    if not is_float(value):
+        return value
+    if node_of(value) is not None:
+        return _alias(value)
+    data = np.asarray(ordinary(bare(value), "an argument"))
+    return wrap(data, Leaf(data))
+
+
+def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
+    """Return a cotangent as the kind of thing that the original is."""
+    if total is None:
+        total = np.zeros(node.shape, node.dtype)
+    if isinstance(total, Tensor):
+        return total
+    if lifted or isinstance(original, Tensor):
+        return wrap(total, None)
+    return float(total) if type(original) is float else np.asarray(total)
+
+
+def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
+    """Return the arguments to differentiate in, and whether they were given as a sequence."""
+    several = isinstance(argnum, (tuple, list))
+    try:
+        return tuple(map(operator.index, argnum if several else [argnum])), several  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"{caller}: argnum is the position of an argument or a tuple of them, not {argnum!r}"
+        ) from None
+
+
+def positions(caller: str, argnums: Sequence[int], count: int) -> list[int]:
+    """Return the same positions counted from the front."""
+    for argnum in argnums:
+        if not -count <= argnum < count:
+            raise IndexError(
+                f"{caller}: argnum {argnum} is out of range for {count} positional "
+                f"argument{'s' * (count != 1)}; what is differentiated is passed by position"
+            )
+    positions = [argnum % count for argnum in argnums]
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"{caller}: argnum {tuple(argnums)} names an argument twice")
+    return positions
+
+
+def _check_output(caller: str, output: Any) -> None:
+    if output is None:
+        raise TypeError(f"{caller}: the function returned None; is its return statement missing?")
+    dtype = output.dtype if hasattr(output, "dtype") else np.asarray(output).dtype
+    if dtype.kind not in "fiub":
+        raise TypeError(
+            f"{caller}: the function must return real numbers, not {type(output).__name__}"
+        )
+
+
+def check_floats(caller: str, trace: Trace) -> None:
+    """Raise TypeError unless all arguments to differentiate in are floating-point."""
+    for node, original in zip(trace.nodes, trace.originals):
+        if node is None:
+            raise TypeError(
+                f"{caller}: cannot differentiate with respect to "
+                f"{getattr(original, 'dtype', type(original).__name__)}; pass floating-point values"
+            )

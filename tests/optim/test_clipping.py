@@ -1,0 +1,76 @@
+"""Gradients are limited in place, and their norm does not overflow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite import optim
+
+
+def leaf(values, dtype=np.float64):
+    return ag.Tensor(np.asarray(values, dtype), requires_grad=True)
+
+
+def test_clipping():
+    a, b, none = leaf([3.0]), leaf([4.0]), leaf([0.0])
+    a.grad, b.grad = np.array([3.0]), np.array([-4.0])
+    array = a.grad
+    assert optim.clip_grad_norm([a, b, none], 10) == 5
+    assert a.grad == 3
+    assert optim.clip_grad_norm([a, b, none], 1) == 5
+    assert optim.grad_norm([a, b, none]) == pytest.approx(1, rel=1e-6)
+    assert a.grad is array
+    optim.clip_grad_value([a, b, none], 0.7)
+    assert (a.grad[0], b.grad[0]) == (pytest.approx(0.6), -0.7)
+    b.grad = np.array([np.nan])
+    with pytest.raises(
+        FloatingPointError, match=r"clip_grad_norm: the norm of the gradients is nan"
+    ):
+        optim.clip_grad_norm([a, b], 0.1)
+    assert a.grad[0] == pytest.approx(0.6)
+    with pytest.raises(TypeError, match=r"those of tensors, such as model\.parameters\(\)"):
+        optim.clip_grad_norm([[a]], 1.0)
+    with pytest.raises(ValueError, match="max_norm must be positive, got None"):
+        optim.clip_grad_norm([a], None)
+    with pytest.raises(ValueError, match="max_norm must be positive, got 0"):
+        optim.clip_grad_norm([a], 0)
+    with pytest.raises(ValueError, match="clip_value must be positive, got -1"):
+        optim.clip_grad_value([a], -1)
+
+
+def test_one_tensor_is_clipped_like_a_list_of_it():
+    w = leaf([[1.0], [1.0]])
+    w.grad = np.array([[3.0], [4.0]])
+    assert optim.grad_norm(w) == 5
+    assert optim.clip_grad_norm(w, 1.0) == 5
+    assert np.allclose(w.grad, [[0.6], [0.8]], rtol=1e-6)
+    optim.clip_grad_value(w, 0.7)
+    assert np.allclose(w.grad, [[0.6], [0.7]], rtol=1e-6)
+    scalar = leaf(2.0)
+    scalar.grad = np.array(4.0)
+    assert optim.clip_grad_norm(scalar, 2.0) == 4
+    assert optim.clip_grad_norm(iter([w, scalar]), 0.5) > 2
+    assert optim.grad_norm([w, scalar]) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_the_norm_of_huge_gradients_does_not_overflow():
+    a = leaf([1.0, 1.0], np.float32)
+    a.grad = np.array([3e30, 4e30], np.float32)
+    assert optim.grad_norm([a]) == pytest.approx(5e30, rel=1e-6)
+
+
+@pytest.mark.peer
+def test_clipping_follows_torch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    for max_norm in (0.5, 100):
+        ours = [leaf(np.zeros((3, 4))), leaf(np.zeros(2))]
+        theirs = [torch.zeros((3, 4), dtype=torch.float64), torch.zeros(2, dtype=torch.float64)]
+        for p, q in zip(ours, theirs):
+            p.grad = rng.normal(size=p.shape)
+            q.grad = torch.tensor(p.grad)
+        norm = optim.clip_grad_norm(ours, max_norm)
+        assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, max_norm).item())
+        assert all(np.allclose(p.grad, q.grad.numpy(), rtol=1e-12) for p, q in zip(ours, theirs))
