@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import like_sequence, ordinary
+from autograd_lite.engine.arrays import kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node
@@ -68,7 +68,7 @@ def call(
         elif argument.__class__ not in _AS_THEY_ARE:
             exposed |= 1 << i
             if argument.__class__ is not np.ndarray:
-                arguments[i] = _accepted(argument, entry)
+                arguments[i] = _accepted(argument, entry, args)
     records, observer = mode.get()
     if not tracked or not records:
         return _unrecorded(entry, args, arguments)
@@ -96,12 +96,12 @@ def call(
     return tensor
 
 
-def _accepted(argument: Any, entry: Primitive) -> Any:
+def _accepted(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
     """Return an argument that is no tensor, number or plain array, as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument) if entry.broadcasts else list(argument)
+        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
     if entry.ufunc and not hasattr(argument, "dtype"):
-        return np.array(argument)
+        return np.array(argument, like=kind(*args))
     return ordinary(argument, entry.name)
 
 

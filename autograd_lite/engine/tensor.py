@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, ordinary
+from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording
@@ -115,7 +115,9 @@ class Tensor(Recorded, ArrayMethods):
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
+        new = in_kind(ordinary(values, "Tensor.data"), self._values)
+        if new.dtype != self.dtype:
+            new = new.astype(self.dtype)
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -169,10 +171,11 @@ class Tensor(Recorded, ArrayMethods):
         if gradient is not None and np.shape(gradient) != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = np.asarray(gradient)
+            gradient = in_kind(gradient, self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            gradient = gradient.astype(self.dtype, copy=False)
+            if gradient.dtype != self.dtype:
+                gradient = gradient.astype(self.dtype)
         node.grad = gradient
 
     @property
@@ -230,7 +233,7 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self._values.nbytes  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> Any:
@@ -287,10 +290,10 @@ class Tensor(Recorded, ArrayMethods):
             for leaf in leaves:  # all before any is stored: one may raise
                 _check_not_retired(leaf)
                 if leaf.grad is not None:
-                    total = leaf.grad + leaves[leaf]
-                    leaves[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    d = leaf.grad + leaves[leaf]
+                    leaves[leaf] = d if isinstance(d, Tensor) else in_kind(d, leaf.value)
                 elif not create_graph:
-                    leaves[leaf] = unshared(found, leaf)
+                    leaves[leaf] = unshared(found, leaf, leaf.value)
             for leaf, total in leaves.items():
                 leaf.grad = total
 
@@ -352,7 +355,11 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
+        if is_foreign(self._values):  # whose values may not be asked for
+            kind = type(self._values)
+            values = f"{kind.__module__.split('.')[0]}.{kind.__name__} of shape {self.shape}"
+        else:
+            values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
         extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
@@ -444,17 +451,18 @@ def overwritable(leaf: Tensor) -> Any:
 
 def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     """Return the cotangent to start from, checked against the output."""
+    like = kind(output)
     if gradient is None:
         shape, dtype = output.shape, output.dtype
-        if shape == ():
+        if shape == () and like is None:
             return dtype.type(1)
         if output.size != 1:
             raise ValueError(
                 f"{caller}: the output has shape {shape}, not a single number; "
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
-        return np.ones(shape, dtype)
-    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
+        return np.ones(shape, dtype, like=like)
+    g = gradient if isinstance(gradient, Tensor) else in_kind(ordinary(gradient, caller), output)
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
     if g.shape != output.shape:
@@ -464,8 +472,8 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     return g if g.dtype == output.dtype else g.astype(output.dtype)
 
 
-def unshared(found: dict[Node, Any], node: Node) -> Any:
-    """Return a cotangent that a pullback found as an array that nobody else holds.
+def unshared(found: dict[Node, Any], node: Node, model: Any) -> Any:
+    """Return a cotangent that a pullback found as an array of a kind that nobody else holds.
 
     Copied, unless the dictionary's reference is the only one (the call makes the second) and the
     array is no view of another.
@@ -476,7 +484,7 @@ def unshared(found: dict[Node, Any], node: Node) -> Any:
         and found[node].base is None
     ):
         return found[node]
-    return np.array(found[node])
+    return copied(in_kind(found[node], model))
 
 
 def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

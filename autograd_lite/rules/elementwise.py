@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import as_arrays, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
@@ -41,7 +42,7 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
         return g * y * x ** ((y or 2) - 1)  # a Python number leaves float32 as it is
     zero = (x == 0) & (y == 0)
-    return g * y * x ** (np.where(zero, 1, y - 1) if zero.any() else y - 1)
+    return g * y * x ** (np.where(zero, 1, y - 1) if possibly(zero) else y - 1)
 
 
 def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
@@ -52,7 +53,7 @@ def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
 def _share(g: Any, wins: Any, ties: Any) -> Any:
     """Return the cotangent of the argument that wins, half of it where two tie, else 0."""
     d = np.where(wins, g, 0)
-    return np.where(ties, g / 2, d) if ties.any() else d
+    return np.where(ties, g / 2, d) if possibly(ties) else d
 
 
 def _lead(x: Any, y: Any) -> Any:
@@ -206,7 +207,7 @@ def polyval(p: Any, x: Any) -> Any:
 @composite(np.interp)
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
-    x, xp, fp = (a if hasattr(a, "shape") else np.asarray(a, float) for a in (x, xp, fp))
+    x, xp, fp = as_arrays((x, xp, fp))
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))
     j = np.minimum(i + 1, last)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
@@ -40,15 +41,16 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
         blocks = []
         for k, output in enumerate(map(bare, trace.outputs)):
             shape, size = np.shape(output), np.size(output)
+            places = np.arange(size, like=kind(output))
             units: list[Any] = [None] * len(trace.outputs)
             rows = []
             for i in range(size):
-                units[k] = (np.arange(size) == i).astype(np.result_type(output)).reshape(shape)
+                units[k] = (places == i).astype(np.result_type(output)).reshape(shape)
                 rows.append(flatten(trace.pull(units))[0])
             columns = [
-                (np.stack([row[j] for row in rows]) if rows else np.zeros(0)).reshape(
-                    shape + np.shape(bare(original))
-                )
+                (
+                    np.stack([row[j] for row in rows]) if rows else np.zeros(0, like=kind(original))
+                ).reshape(shape + np.shape(bare(original)))
                 for j, original in enumerate(trace.originals)
             ]
             trees = trace.arranged(columns)
