@@ -141,7 +141,7 @@ def degenerate(sample: Sample) -> Iterator[Sample]:
     ]
     seen = [[a.shape for a in sample.arrays]]
     for _, cut in cuts:
-        smaller = with_arrays(sample, [cut(a).copy() for a in sample.arrays])
+        smaller = with_arrays(sample, [np.array(cut(a)) for a in sample.arrays])
         shapes = [a.shape for a in smaller.arrays]
         if shapes in seen:  # such cuts of a vector are the same
             continue

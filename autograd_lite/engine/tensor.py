@@ -356,11 +356,13 @@ class Tensor(Recorded, ArrayMethods):
 
     def __repr__(self) -> str:
         if is_foreign(self._values):  # whose values may not be asked for
-            kind = type(self._values)
-            values = f"{kind.__module__.split('.')[0]}.{kind.__name__} of shape {self.shape}"
+            cls = type(self._values)
+            values = f"{cls.__module__.split('.')[0]}.{cls.__name__}, shape={self.shape}"
+            usual: tuple[type, ...] = ()
         else:
             values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
-        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+            usual = (float, int, bool)
+        extras = [f"dtype={self.dtype}"] if self.dtype not in usual else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"

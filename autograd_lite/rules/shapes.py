@@ -117,7 +117,10 @@ def diag(v: Any, k: int = 0) -> Any:
 
 def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
     """Return the cotangent of an array whose elements were repeated: the sums over each one's."""
-    shape, axis = ((like.size,), 0) if axis is None else (like.shape, axis % like.ndim)
+    if axis is None or like.ndim == 0:
+        shape, axis = (like.size,), 0
+    else:
+        shape, axis = like.shape, axis % like.ndim
     if np.size(repeats) == 1:
         split = (*shape[: axis + 1], g.shape[axis] // max(shape[axis], 1), *shape[axis + 1 :])
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
@@ -182,7 +185,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         if isinstance(pad_width, dict):
             pairs = [pad_width.get(i, pad_width.get(i - a.ndim, 0)) for i in range(a.ndim)]
             pad_width = [np.broadcast_to(pair, 2) for pair in pairs]  # type: ignore[arg-type]
-        return _pad(a, np.broadcast_to(pad_width, (a.ndim, 2)).tolist(), constant_values)
+        widths = np.broadcast_to(pad_width, (a.ndim, 2)).tolist()
+        return _pad(a, widths, constant_values) if widths else +a
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise TypeError(
             f"np.pad: no derivative rule covers mode={mode!r}; use 'constant', 'edge', 'reflect', "
