@@ -26,16 +26,14 @@ def softmax(x: Any, axis: int) -> Any:
 def log_softmax(x: Any, axis: int) -> Any:
     """Return ``(x_j - m) - log1p(t)`` along an axis: two terms of one sign."""
     _, shifted, e = _exponentials(x, axis)
-    rest = _rest(e, _is_at(e, shifted.argmax(axis), axis), axis)
-    return (shifted - np.log1p(rest)).astype(x.dtype)
+    return (shifted - _log_rest(shifted, e, axis)).astype(x.dtype)
 
 
 @np.errstate(all="ignore")
 def logsumexp(x: Any, axis: int) -> Any:
     """Return ``m + log1p(t)`` along an axis; -inf where every entry is, +inf where one is."""
     top, shifted, e = _exponentials(x, axis)
-    rest = _rest(e, _is_at(e, shifted.argmax(axis), axis), axis)
-    result = np.where(np.isfinite(top), top + np.log1p(rest), top)
+    result = np.where(np.isfinite(top), top + _log_rest(shifted, e, axis), top)
     return np.squeeze(result, axis).astype(x.dtype)
 
 
@@ -60,10 +58,10 @@ def cross_entropy(
     else:
         even = smoothing / logits.shape[axis]
         y = np.where(chosen, even + (1 - smoothing), even).astype(e.dtype)
-    label, mine = (np.where(chosen, a, 0).sum(axis=axis, keepdims=True) for a in (e, y))
-    rest, others = _rest(e, chosen, axis), _rest(y, chosen, axis)
+    label, rest = _parted(e, chosen, axis)
+    mine, others = _parted(y, chosen, axis)
     total, mass = rest + label, others + mine
-    behind = -np.where(chosen, shifted, 0).sum(axis=axis, keepdims=True)
+    behind = -_parted(shifted, chosen, axis)[0]
     log_sum = np.where(behind == 0, np.log1p(rest / label), np.log(np.maximum(total, 1)))
     # 0 times the -inf of a masked class is 0
     cross = -np.where(y == 0, 0, y * shifted).sum(axis=axis, keepdims=True)
@@ -98,6 +96,14 @@ def _is_at(e: Any, places: Any, axis: int) -> Any:
     return classes == np.expand_dims(places, axis)
 
 
-def _rest(a: Any, chosen: Any, axis: int) -> Any:
-    """Return the sum along an axis of all but the chosen class."""
-    return np.where(chosen, 0, a).sum(axis=axis, keepdims=True)
+def _parted(a: Any, chosen: Any, axis: int) -> tuple[Any, Any]:
+    """Return the number of the chosen class, and the sum of all others."""
+    parts = (np.where(chosen, a, 0), np.where(chosen, 0, a))
+    one, others = (part.sum(axis=axis, keepdims=True) for part in parts)
+    return one, others
+
+
+def _log_rest(shifted: Any, e: Any, axis: int) -> Any:
+    """Return ``log1p(t)`` of every row."""
+    largest, rest = _parted(e, _is_at(e, shifted.argmax(axis), axis), axis)
+    return np.log1p(rest / largest)
