@@ -62,8 +62,10 @@ a one-hot target y and L = −Σ y log ŷ,
 This page is what `python -m examples.questions` prints; `python -m examples.questions iris_weights`
 prints one of the five, NAMES.
 
-In the tables, a claimed gradient stands beside the one from backpropagation and a numeric one; an
-ulp is the distance from one floating-point number to the next.
+The answer stands first, then what shows it. Classes, inputs and cells are counted from 0, in the
+questions as in the code. In the tables, a claimed gradient stands beside the one from
+backpropagation and a numeric one; an ulp is the distance from one floating-point number to the
+next.
 
 """
 
