@@ -28,7 +28,6 @@ import autograd_lite.rules.special  # noqa: E402, F401  # so that SciPy is liste
 from autograd_lite import tape  # noqa: E402
 from benchmarks.picture import ratios  # noqa: E402
 from benchmarks.timing import duration, markdown  # noqa: E402
-from examples.questions import SUBJECTS  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
 
 FUNCTIONS = """# Functions covered
@@ -60,8 +59,7 @@ a one-hot target y and L = −Σ y log ŷ,
 
     dL/dz = ŷ − y, so dL/dW = Xᵀ(ŷ − y) for z = XW.
 
-This page is what `python -m examples.questions` prints; `python -m examples.questions iris_weights`
-prints one of the five, NAMES.
+This page is what `python -m examples.questions` prints; `--help` says how to print one of the five.
 
 The answer stands first, then what shows it. Classes, inputs and cells are counted from 0, in the
 questions as in the code. In the tables, a claimed gradient stands beside the one from
@@ -126,9 +124,8 @@ def questions_page(folder):
     sys.argv[1:] = ["--pictures", str(pictures)]
     with redirect_stdout(printed):
         print_questions()
-    names = ",\n".join(f"`{name}`" for name in SUBJECTS)
     text = printed.getvalue().replace(f"{pictures.as_posix()}/", "pictures/")
-    return QUESTIONS.replace("NAMES", names) + text.rstrip() + "\n"
+    return QUESTIONS + text.rstrip() + "\n"
 
 
 WITH_FIGURES = ("benchmarks.md", "speed.md")
