@@ -122,6 +122,17 @@ def test_the_pages_are_all_in_the_menu() -> None:
         assert f": {path.relative_to(DOCS).as_posix()}\n" in menu
 
 
+def test_the_style_and_the_script_of_the_site_are_there() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^extra_(?:css|javascript): \[(.*)\]$", settings, re.MULTILINE)
+    assert sorted(named) == ["as_file.js", "site.css"]
+    script = (DOCS / "as_file.js").read_text(encoding="utf-8")
+    folder = re.search(r"^site_dir: (.*)$", settings, re.MULTILINE)
+    assert folder
+    assert f"http.server -d {folder[1]}<" in script
+    assert all((DOCS / name).is_file() for name in named)
+
+
 def test_generated_pages_are_current(tmp_path: Path) -> None:
     version = re.search(r"with NumPy ([\d.]+)\.", (DOCS / "functions.md").read_text("utf-8"))
     assert version
