@@ -11,7 +11,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -282,16 +282,17 @@ class Tensor(Recorded, ArrayMethods):
             found = pullback(self._node, g, see=as_tensors)
         else:
             found = pullback(self._node, bare(g))
-        leaves = cast(dict[Leaf, Any], found)
         with _storing_gradients:
-            for leaf in leaves:  # all before any is stored: one may raise
-                _check_not_retired(leaf)
+            leaf: Any
+            for leaf in found:  # all before any is stored: one may raise
+                if leaf.retired:
+                    raise _retired(leaf)
                 if leaf.grad is not None:
-                    total = leaf.grad + leaves[leaf]
-                    leaves[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    total = leaf.grad + found[leaf]
+                    found[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
                 elif not create_graph:
-                    leaves[leaf] = unshared(found, leaf)
-            for leaf, total in leaves.items():
+                    found[leaf] = unshared(found, leaf)
+            for leaf, total in found.items():
                 leaf.grad = total
 
     def zero_grad(self) -> None:
@@ -419,13 +420,12 @@ class Tensor(Recorded, ArrayMethods):
 recording.Tensor = Tensor
 
 
-def _check_not_retired(leaf: Leaf) -> None:
-    if leaf.retired:
-        raise RuntimeError(
-            f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
-            f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
-            f"read it, so that its gradient would be lost; compute the loss again"
-        )
+def _retired(leaf: Leaf) -> RuntimeError:
+    return RuntimeError(
+        f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
+        f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
+        f"read it, so that its gradient would be lost; compute the loss again"
+    )
 
 
 def overwritable(leaf: Tensor) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from autograd_lite.engine.changes import changed_argument
 from autograd_lite.engine.nodes import Leaf, Node, noted
-from autograd_lite.engine.recording import SMALL
+from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import Primitive
 from autograd_lite.graphs.source import argument_name
 from autograd_lite.graphs.summary import Summary
