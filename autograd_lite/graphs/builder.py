@@ -13,7 +13,7 @@ from autograd_lite import tape
 from autograd_lite.graphs import replay
 from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.scopes import frames
-from autograd_lite.graphs.source import argument_name, held, rule_of
+from autograd_lite.graphs.source import argument_name, held, noted, rule_of
 from autograd_lite.graphs.summary import Summary, nested, number, shape_text
 from autograd_lite.tape import Node, Primitive, reachable
 from autograd_lite.tensor import Tensor, bare
@@ -40,7 +40,6 @@ class Builder:
             )
         self.root = root
         self.names: dict[Any, str] = {}  # of nodes, and by id of arrays without one
-        self.held: list[Any] = []  # so that no id is used twice
         values: dict[Node, Any] = {root: output._values}
         for name, value in names:
             if isinstance(value, Tensor) and value._node is not None:
@@ -48,21 +47,24 @@ class Builder:
                 values.setdefault(value._node, value._values)
             elif isinstance(value, (Tensor, np.ndarray)):
                 self.names.setdefault(id(bare(value)), name)
-                self.held.append(bare(value))
         self.tape = reachable(root)
+        self.taken = {*self.names.values(), *(noted(node, "name") for node in self.tape)}
         self.values = replay.values(self.tape, values)
         self.frames = frames(self.tape, self.names)
         self.nodes: list[GraphNode] = []
         self.edges: list[Edge] = []
         self.of: dict[Node, GraphNode] = {}
         self.constants: dict[int, GraphNode] = {}
+        self.held: list[Any] = []  # the constants, so that no id is used twice
         self.operations = self.leaves = self.unnamed = 0
         for node in self.tape:
             self.of[node] = self._leaf(node) if node.plan is None else self._operation(node)
 
     def _made(self, kind: str, function: str, label: str, like: Any, value: Any) -> GraphNode:
         name = self.names.get(like if isinstance(like, Node) else id(like))
-        name = name or getattr(like, "name", None)
+        name = name or noted(like, "name")
+        while not name and label in self.taken:
+            label += "_"
         several = isinstance(like.dtype, tuple)
         shapes, dtypes = (like.shape, like.dtype) if several else ((like.shape,), (like.dtype,))
         made = GraphNode(
@@ -82,7 +84,7 @@ class Builder:
     def _leaf(self, node: Node) -> GraphNode:
         self.leaves += 1
         made = self._made("leaf", "", f"leaf{self.leaves}", node, self.values.get(node))
-        gradient = getattr(node, "grad", None)
+        gradient = noted(node, "grad")
         made.gradient = None if gradient is None else Summary(bare(gradient))
         return made
 
@@ -102,7 +104,7 @@ class Builder:
         made = self._made(kind, name, f"t{self.operations}", node, self.values.get(node))
         made.symbol = INFIX.get(primitive.function, "")
         made.options = "" if is_part else _options(primitive, known)
-        made.origin = getattr(node, "origin", None)
+        made.origin = noted(node, "origin")
         made.frames = self.frames.get(node, [])
         if primitive.variadic is None:
             lost = set(range(len(primitive.rules))) - {*sources, *known}
@@ -129,6 +131,11 @@ class Builder:
         if not finite(made.value) and finite(*(source.value for source in sources.values())):
             made.born = "value"
         return made
+
+    def shows(self, value: Any) -> bool:
+        """Return whether a tensor or array is in the graph."""
+        node = getattr(value, "_node", None)
+        return id(bare(value)) in self.constants if node is None else node in self.of
 
     def _constant(self, value: Any, argument: str) -> GraphNode:
         made = self.constants.get(id(value))

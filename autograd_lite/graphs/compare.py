@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from autograd_lite.graphs import page
 from autograd_lite.graphs.as_json import to_text
 from autograd_lite.graphs.backward import cotangent_to_start
-from autograd_lite.graphs.names import named_values
+from autograd_lite.graphs.names import names_or_variables
 from autograd_lite.graphs.summary import counted, number, size_text
 from autograd_lite.graphs.views import Graph, graph, write
 from autograd_lite.graphs.watch import recording
@@ -182,7 +183,7 @@ def compare_graphs(
     >>> comparison.rows[3], comparison.difference < 1e-15
     (('value', '0.3133', '0.3133'), True)
     """
-    pairs = list(named_values(names))
+    pairs = names_or_variables(names, sys._getframe(1))
     functions = [f for f in (first, second) if callable(f)]
     if len(functions) == 1:
         raise TypeError("ag.compare_graphs: expected two functions, or none")

@@ -55,7 +55,7 @@ class _Drawing:
             graph_attr={"rankdir": graph.direction, "bgcolor": PAPER[0], "fontcolor": MUTED[0]}
             | {"nodesep": "0.22", "ranksep": "0.34", "pad": "0.2", **font}
             | {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"},
-            node_attr={"fontcolor": INK[0], "margin": "0.09,0.05", **font},
+            node_attr={"fontcolor": INK[0], "margin": "0.12,0.05", **font},
             edge_attr=font
             | {"fontsize": "9", "fontcolor": MUTED[0], "color": MUTED[0], "arrowsize": "0.6"},
         )
@@ -182,7 +182,7 @@ def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row
 
 def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
     rows = [
-        Row("name", node.name or ""),
+        Row("name", node.label),
         Row("symbol", SYMBOLS.get(node.symbol, node.symbol)),
         Row("muted" if node.symbol else "title", node.function),
         Row("muted", node.options),
@@ -220,7 +220,7 @@ def _table(rows: Sequence[Row]) -> str:
             shown = _numbers(row.numbers, colour)
         cells.append(f'<td align="right">{before}{row.style}{after}</td><td>{shown}</td>')
     table = "".join(f"<tr>{cell}</tr>" for cell in cells)
-    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="1">{table}</table>>'
+    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="2">{table}</table>>'
 
 
 _MARKS = {
@@ -243,7 +243,7 @@ def _numbers(summary: Summary, colour: str) -> str:
     )
     return (
         f'<table border="1" sides="LR" color="{MUTED[0]}" cellborder="0" cellspacing="0" '
-        f'cellpadding="2">{rows}</table>'
+        f'cellpadding="3">{rows}</table>'
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from autograd_lite.graphs import folding
 from autograd_lite.graphs.backward import backward_steps, cotangent_to_start
 from autograd_lite.graphs.builder import Builder
-from autograd_lite.graphs.names import named_values
+from autograd_lite.graphs.names import Named
 from autograd_lite.graphs.nodes import Edge, GraphNode, Step
 from autograd_lite.graphs.replay import Difference, differences
 from autograd_lite.graphs.summary import counted, size_text
@@ -23,16 +23,17 @@ class Model:
     def __init__(
         self,
         output: Tensor,
-        names: Any,
+        names: Named,
         grads: Any,
         depth: int | None,
         max_nodes: int,
         direction: str,
     ) -> None:
         self._tensor = output
-        self._names = list(named_values(names))
         self._max_nodes = max_nodes
-        self._builder = builder = Builder(output, self._names)
+        self._builder = builder = Builder(output, names)
+        # Of all variables of the caller, no more is kept alive than is shown.
+        self._names = [(name, value) for name, value in names if builder.shows(value)]
         self.nodes: list[GraphNode] = builder.nodes
         self.edges: list[Edge] = builder.edges
         self.output: GraphNode = self.nodes[-1]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import FrameType
 from typing import Any
+
+import numpy as np
+
+from autograd_lite.tensor import Tensor
+
+Named = list[tuple[str, Any]]
 
 
 def named_values(names: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value) of all that ``names`` can be: a mapping, pairs, a module, None."""
-    if names is None:
-        return
+    """Yield (name, value) of all that ``names`` can be: a mapping, pairs, a module."""
     if hasattr(names, "named_parameters"):
         names = names.named_parameters()
     pairs = names.items() if isinstance(names, Mapping) else names
@@ -20,3 +25,23 @@ def named_values(names: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}.{inner}", p) for inner, p in value.named_parameters())
         elif not str(name).startswith("_"):
             yield str(name), value
+
+
+def names_or_variables(names: Any, caller: FrameType) -> Named:
+    """Return the names given or, if there are none, those of the caller's variables.
+
+    Of two variables that hold one tensor the first bound counts, local ones before global ones.
+    Tensors with a name of their own keep it; names with an underscore in front are left out.
+    """
+    if names is not None:
+        return list(named_values(names))
+    variables = dict(caller.f_locals)
+    for name, value in dict(caller.f_globals).items():
+        variables.setdefault(name, value)
+    kept = [v for v in variables.items() if v[0].isidentifier() and _can_be_shown(type(v[1]))]
+    return [(name, x) for name, x in named_values(kept) if getattr(x, "name", None) is None]
+
+
+def _can_be_shown(kind: type) -> bool:
+    # Asked of the type: what a variable holds may be anything, and answer to any name.
+    return issubclass(kind, (Tensor, np.ndarray)) or hasattr(kind, "named_parameters")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from autograd_lite.graphs.source import noted
 from autograd_lite.tape import Node
 from autograd_lite.tensor import node_of
 
@@ -26,7 +27,7 @@ def frames(nodes: Sequence[Node], names: Mapping[Any, str]) -> dict[Node, list[F
     """
     calls = []
     for node in nodes:
-        call = getattr(node, "returned_by", None)
+        call = noted(node, "returned_by")
         while call is not None:
             module, began, call = call
             calls.append((began, module, node))
@@ -55,7 +56,7 @@ def _names(modules: Iterable[Any], names: Mapping[Any, str]) -> dict[int, str]:
             continue
         for own, parameter in module.named_parameters():
             node = node_of(parameter)
-            full = names.get(node) or getattr(node, "name", None)
+            full = names.get(node) or noted(node, "name")
             if full and f".{full}".endswith(f".{own}"):
                 prefix = full.removesuffix(own)
                 below = {id(m): (prefix + name).strip(".") for name, m in module.named_modules()}

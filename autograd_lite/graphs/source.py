@@ -13,6 +13,11 @@ from typing import Any
 from autograd_lite.tape import Node, Primitive
 
 
+def noted(node: Any, what: str) -> Any:
+    """Return what a node bears for graphs alone, as far as it does: its value, name, origin."""
+    return getattr(node, what, None)
+
+
 def argument_name(primitive: Primitive, argnum: int) -> str:
     """Return what an argument is called; one of several, ``arrays[1]``."""
     variadic = primitive.variadic

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from autograd_lite.graphs import as_json, drawing, page, text
 from autograd_lite.graphs.model import Model
+from autograd_lite.graphs.names import names_or_variables
 from autograd_lite.tensor import Tensor
 
 
@@ -130,9 +132,11 @@ def graph(
     output : Tensor
         Usually a loss.
     names : mapping, pairs or module, optional
-        Names for tensors and arrays beside their own: ``locals()``, ``model.named_parameters()`` or
-        the model itself. Modules are named by their parameters: what a module's call computes is
-        drawn in a frame of its name.
+        Names for tensors and arrays, instead of their own: a mapping, ``model.named_parameters()``
+        or the model itself. Modules are named by their parameters: what a module's call computes is
+        drawn in a frame of its name. By default what has no name of its own is called after the
+        variable of the caller that holds it: the first bound, if two do; a local one before a
+        global one; none that begins with an underscore. ``names={}`` looks at no variables.
     grads : True or array_like, optional
         Compute the gradient of every node, without touching any ``.grad``; an array is the
         cotangent to start from. By default only the ``.grad`` of leaves is shown.
@@ -165,7 +169,8 @@ def graph(
         raise ValueError(f'ag.graph: direction must be "LR", "TB", "RL" or "BT", not {direction!r}')
     if max_nodes < 2:
         raise ValueError(f"ag.graph: max_nodes must be at least 2, not {max_nodes}")
-    return Graph(output, names, grads, depth, max_nodes, direction)
+    named = names_or_variables(names, sys._getframe(1))
+    return Graph(output, named, grads, depth, max_nodes, direction)
 
 
 def explain(output: Tensor, *, names: Any = None) -> str:
@@ -176,7 +181,7 @@ def explain(output: Tensor, *, names: Any = None) -> str:
     output : Tensor
         The result of recorded functions.
     names : mapping or Module, optional
-        Names for tensors, as for :func:`graph`.
+        Names for tensors, as for :func:`graph`: by default after the variables of the caller.
 
     Examples
     --------
@@ -184,4 +189,5 @@ def explain(output: Tensor, *, names: Any = None) -> str:
     >>> print(ag.explain(x * x))  # doctest: +ELLIPSIS
     Backpropagation ...
     """
-    return graph(output, names=names, grads=True).explain()
+    named = names_or_variables(names, sys._getframe(1))
+    return graph(output, names=named, grads=True).explain()

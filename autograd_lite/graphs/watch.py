@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autograd_lite.graphs.source import argument_name, held, rule_of
+from autograd_lite.graphs.source import argument_name, held, noted, rule_of
 from autograd_lite.graphs.summary import number
 from autograd_lite.tape import After, Node, Outputs, Primitive, fitted, watching
 from autograd_lite.tensor import bare, listening
@@ -158,7 +158,7 @@ class _Watch(Onlooker):
             f"{primitive.name}, backward: the cotangent of {argument_name(primitive, argnum)} is "
             f"{bad}, from {_operands({'g': before, **given}, bad, primitive)}, "
             f"by the rule {rule_of(primitive, argnum)}; "
-            f"{_place(getattr(node, 'origin', None))}. {_cure(primitive, given, 1)}."
+            f"{_place(noted(node, 'origin'))}. {_cure(primitive, given, 1)}."
         )
 
     def end(self) -> None:
