@@ -115,8 +115,11 @@ class Builder:
         for name, item in held(node).items():
             arrays = [a for a in replay.flat(item) if isinstance(a, (np.ndarray, np.generic))]
             if size := sum(a.nbytes for a in arrays):
-                made.kept.append(f"{name} {' and '.join(shape_text(a.shape) for a in arrays)}")
+                ahead = name == "residual"
+                called = "gradient computed ahead" if ahead else name
+                made.kept.append(f"{called} {' and '.join(shape_text(a.shape) for a in arrays)}")
                 made.kept_bytes += size
+                made.ahead_bytes += size * ahead
         if primitive.explained is not None:
             made.fused = True
             if len(known) >= len(primitive.parameters):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 import numpy as np
@@ -77,7 +78,14 @@ class Comparison:
             self.rows.append((f"|gradient of {graphs[0].label_of(x)}|", *norms))
         leaves = counted(len(shared), "leaf", "leaves")
         said = f"The gradients of the {leaves} that they share differ by {self.difference:.2g}"
-        self.sentence = f"{said} at most." if shared else "They share no leaf."
+        sentences = [f"{said} at most." if shared else "They share no leaf."]
+        for title, g in zip(titles, graphs):
+            if ahead := sum(n.ahead_bytes for n in g.operations):
+                sentences.append(
+                    f"Of what {title} keeps, {size_text(ahead)} are the gradient, computed with "
+                    f"the value to save time; the first backward takes it over."
+                )
+        self.sentence = " ".join(sentences)
 
     def __str__(self) -> str:
         rows = [("", *self.titles), *self.rows]
@@ -86,7 +94,7 @@ class Comparison:
             "  ".join([a.ljust(widths[0]), b.rjust(widths[1]), c.rjust(widths[2])])
             for a, b, c in rows
         ]
-        return "\n".join([*lines, self.sentence])
+        return "\n".join([*lines, fill(self.sentence, 100)])
 
     __repr__ = __str__
 

@@ -48,7 +48,8 @@ class GraphNode:
     value, gradient : Summary or None
         None where it was not kept, or not computed.
     kept : list of str
-        What the rules of an operation hold for backward, and ``kept_bytes``, how much that is.
+        What the rules of an operation hold for backward, and ``kept_bytes``, how much that is;
+        ``ahead_bytes`` of it are the gradient, computed with the value, for the first backward.
     rules : list of (str, str)
         The argument, and the rule for its cotangent, in the words of its source.
     options : str
@@ -78,6 +79,7 @@ class GraphNode:
     symbol: str = ""
     kept: list[str] = field(default_factory=list)
     kept_bytes: int = 0
+    ahead_bytes: int = 0
     rules: list[tuple[str, str]] = field(default_factory=list)
     options: str = ""
     fused: bool = False
