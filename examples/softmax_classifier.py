@@ -66,7 +66,9 @@ def main():
         print(f"{name:>9} {difference(loss, x[~test], labels[~test], W, b):.2f}")
 
     Path("out").mkdir(exist_ok=True)
-    graph = ag.graph(ag.cross_entropy(x[~test] @ W + b, labels[~test]))
+    x_train, species = x[~test], labels[~test]  # and so they are called in the picture
+    loss = ag.cross_entropy(x_train @ W + b, species)
+    graph = ag.graph(loss, grads=True)
     try:
         for kind in ("dot", "svg"):
             graph.save(f"out/softmax_classifier.{kind}")
