@@ -35,6 +35,7 @@ DARK_RULES = "".join(
     for light, dark in COLOURS
     for what in ("fill", "stroke")
 )
+WIDE = 32  # characters in a line of names
 SYMBOLS = {"*": "×", "-": "−", "/": "÷"}
 
 
@@ -111,7 +112,7 @@ class _Drawing:
             frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
         if box.folded:
             rows = _folded_rows(box, self.graph)
-            tooltip = ": ".join(row.text for row in rows[:2])
+            tooltip = "\n".join(row.text for row in rows if row.text)
             self.node(frame, box.key, "folded", rows, tooltip, margin="0.14,0.11")
             return
         (node,) = box.members
@@ -151,9 +152,12 @@ class Row(NamedTuple):
 
 
 def _folded_rows(box: Box, graph: Model) -> list[Row]:
-    title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
     if box.cut:
-        return [Row("title", title)]
+        return [Row("title", box.title)]
+    first, last = box.members[0], box.members[-1]
+    name = first.label if first is last else f"{first.label} … {last.label}"
+    titles = [Row("title", line) for line in _broken(box.title)]
+    times = Row("symbol", f"× {box.times}" if box.times > 1 else "")
     kept = size_text(sum(node.kept_bytes for node in box.members))
     sources = ((graph.nodes[e.source], node) for node in box.members for e in node.arguments)
     leaves = (
@@ -162,7 +166,19 @@ def _folded_rows(box: Box, graph: Model) -> list[Row]:
     names = list(dict.fromkeys(leaf.label for leaf in leaves))  # not of a module's own parameters
     said = f"{counted(len(box.members), 'operation')}, {kept} kept"
     reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
-    return [Row("title", title), Row("muted", said), Row("muted", reads)]
+    rows = [Row("name", name), *titles, times, Row("muted", said), Row("muted", reads)]
+    return rows + (_quantities(last) if last is graph.output else [])
+
+
+def _broken(title: str) -> list[str]:
+    """Return a list of names in lines of a reasonable length, broken within none."""
+    lines: list[str] = []
+    for name in re.split("(?<=,) ", title):
+        if lines and len(lines[-1]) + len(name) <= WIDE:
+            lines[-1] += f" {name}"
+        else:
+            lines += re.split("(?<=…) ", name) if len(name) > WIDE else [name]
+    return lines
 
 
 def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row]:

@@ -30,18 +30,24 @@ def named_values(names: Any) -> Iterator[tuple[str, Any]]:
 def names_or_variables(names: Any, caller: FrameType) -> Named:
     """Return the names given or, if there are none, those of the caller's variables.
 
-    Of two variables that hold one tensor the first bound counts, local ones before global ones.
-    Tensors with a name of their own keep it; names with an underscore in front are left out.
+    Of two variables that hold one tensor the first bound counts, local ones before global ones;
+    models, larger ones first, before tensors alone. Tensors with a name of their own keep it; names
+    with an underscore in front are left out.
     """
     if names is not None:
         return list(named_values(names))
     variables = dict(caller.f_locals)
     for name, value in dict(caller.f_globals).items():
         variables.setdefault(name, value)
-    kept = [v for v in variables.items() if v[0].isidentifier() and _can_be_shown(type(v[1]))]
-    return [(name, x) for name, x in named_values(kept) if getattr(x, "name", None) is None]
-
-
-def _can_be_shown(kind: type) -> bool:
-    # Asked of the type: what a variable holds may be anything, and answer to any name.
-    return issubclass(kind, (Tensor, np.ndarray)) or hasattr(kind, "named_parameters")
+    models: list[Named] = []
+    tensors: Named = []
+    for name, value in variables.items():
+        if not name.isidentifier() or name.startswith("_"):
+            continue
+        # Asked of the type: what a variable holds may be anything, and answer to any name.
+        if hasattr(type(value), "named_parameters"):
+            models.append(list(named_values([(name, value)])))
+        elif isinstance(value, (Tensor, np.ndarray)):
+            tensors.append((name, value))
+    found = [*(pair for model in sorted(models, key=len, reverse=True) for pair in model), *tensors]
+    return [(name, x) for name, x in found if getattr(x, "name", None) is None]

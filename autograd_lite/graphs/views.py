@@ -135,8 +135,9 @@ def graph(
         Names for tensors and arrays, instead of their own: a mapping, ``model.named_parameters()``
         or the model itself. Modules are named by their parameters: what a module's call computes is
         drawn in a frame of its name. By default what has no name of its own is called after the
-        variable of the caller that holds it: the first bound, if two do; a local one before a
-        global one; none that begins with an underscore. ``names={}`` looks at no variables.
+        variable of the caller that holds it, or a model with it: the first bound, if two do, a
+        local one before a global one; a model, the largest first, before a variable; none that
+        begins with an underscore. ``names={}`` looks at no variables.
     grads : True or array_like, optional
         Compute the gradient of every node, without touching any ``.grad``; an array is the
         cotangent to start from. By default only the ``.grad`` of leaves is shown.
@@ -144,8 +145,9 @@ def graph(
         Levels of modules that are drawn open; what is deeper, and every block that is repeated at
         least three times, is folded into one box. By default nothing is folded that fits.
     max_nodes : int
-        How many boxes are drawn at most; of a larger graph repeated blocks are folded, then what is
-        farthest from the result is left out, and the picture says so.
+        How many boxes are drawn at most, a tenth of them in a row; of a larger graph repeated
+        blocks are folded, then what is farthest from the result is left out, and the picture says
+        so.
     direction : {"LR", "TB", "RL", "BT"}
         Where the result is drawn: on the right, at the bottom, ...
 

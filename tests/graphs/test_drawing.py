@@ -402,8 +402,14 @@ def test_a_graph_too_large_is_folded_then_cut_and_says_so(tmp_path: Path) -> Non
     for _ in range(600):
         x = x * 1.01
     graph = ag.graph(x)
-    assert graph.note == ""
-    assert len(graph.boxes) == 2
+    assert graph.note == "Repeated steps are folded: ag.graph(..., max_nodes=6000) draws each."
+    assert [(box.title, box.times) for box in graph.boxes] == [
+        ("", 1),
+        ("np.multiply", 598),
+        ("", 1),
+    ]
+    opened = ag.graph(x, max_nodes=6000)
+    assert (opened.note, len(opened.boxes)) == ("", 600)
     rng = np.random.default_rng(0)
     for i in range(700):
         x = (np.cos, np.tanh, np.sin)[rng.integers(3)](x) * float(i)
@@ -420,6 +426,58 @@ def test_a_graph_too_large_is_folded_then_cut_and_says_so(tmp_path: Path) -> Non
     wanted = int(re.findall(r"max_nodes=(\d+)", graph.note)[0])
     assert ag.graph(x, max_nodes=wanted).note == ""
     assert sum(len(box.members) for box in graph.boxes) == 2000
+
+
+def recurrent(steps: int) -> ag.graphs.Graph:
+    rng = np.random.default_rng(0)
+    Wx, Wh, h = leaf(rng.normal(size=(3, 4))), leaf(np.eye(4) / 2), np.zeros((2, 4))
+    for x in rng.normal(size=(steps, 2, 3)):
+        h = np.tanh(x @ Wx + h @ Wh)
+    return ag.graph(h, grads=True)
+
+
+def test_the_steps_of_a_recurrent_net_fold_where_they_would_be_a_long_row(tmp_path: Path) -> None:
+    def width(graph: ag.graphs.Graph) -> float:
+        svg = graph.save(tmp_path / "g.svg").read_text(encoding="utf-8")
+        return float(re.findall(r'width="([\d.]+)pt"', svg)[0])
+
+    few, many = recurrent(5), recurrent(40)
+    assert few.note == ""
+    assert len(few.boxes) == 20
+    assert "Repeated steps are folded" in many.to_dot()
+    assert [(box.title, box.times) for box in many.boxes if box.folded] == [
+        ("@, @, +, np.tanh", 39)
+    ]
+    assert width(many) < width(few) < 5000
+
+
+def test_the_result_keeps_its_box_with_value_and_gradient() -> None:
+    graph = recurrent(40)
+    last = graph.boxes[-1]
+    assert last.members == [graph.output]
+    assert not last.folded
+    # Folded with its module it says them all the same.
+    model = ag.nn.Sequential(ag.nn.Linear(2, 1, rng=np.random.default_rng(0)))
+    total = model(np.array([[1.0, 2.0]]))
+    folded = ag.graph(total, depth=0, grads=True)
+    assert [box.title for box in folded.boxes] == ["model.0"]
+    assert {">value<", ">grad<"} <= set(re.findall(r">\w+<", folded.to_dot()))
+
+
+def test_a_folded_box_says_every_name_how_often_and_which_steps() -> None:
+    rng = np.random.default_rng(0)
+    layers = [f for _ in range(12) for f in (ag.nn.Linear(4, 4, rng=rng), ag.nn.Tanh())]
+    model = ag.nn.Sequential(*layers)
+    names = {"a_model_with_a_rather_long_name": model}
+    graph = ag.graph(np.mean(model(np.ones((3, 4)))), names=names, depth=0)
+    (box,) = (box for box in graph.boxes if box.folded)
+    parts = box.title.split(", ")
+    assert len(parts) == 2
+    assert len(box.title) > 100
+    broken = [line for part in parts for line in part.replace(" … ", " …\n").splitlines()]
+    broken[1] += ","
+    for text in (*broken, "× 12", "t1 … t24"):
+        assert f">{text}<" in graph.to_dot()
 
 
 @pytest.mark.slow
