@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 FONT = "Helvetica"  # its widths, those of Arial, are known to every program
 FONTS = "Helvetica,Arial,Liberation Sans,sans-serif"  # what a reader may have of that width
@@ -27,7 +28,7 @@ def laid_out(dot: str, format: str, target: str) -> bytes:
     NoLayoutEngine
         If nothing here can lay it out.
     """
-    own = None if format == "pdf" else _of_the_extra()
+    own = None if format == "pdf" else own_program()
     program = own or shutil.which("dot")
     if program is None:
         raise NoLayoutEngine(_remedy(format, target))
@@ -45,13 +46,14 @@ def laid_out(dot: str, format: str, target: str) -> bytes:
     return done.stdout
 
 
-def _of_the_extra() -> str | None:
+def own_program() -> str | None:
     """Return the program that the extra ``svg`` installed, which need not be on the path."""
     try:
         files = distribution("graphviz-pure").files or ()
     except PackageNotFoundError:
         return None
-    return next((str(f.locate()) for f in files if f.stem == "graphviz-pure"), None)
+    places = (Path(str(file.locate())) for file in files if file.stem == "graphviz-pure")
+    return next((str(place) for place in places if place.exists()), None)
 
 
 def _remedy(format: str, target: str) -> str:
