@@ -302,6 +302,16 @@ def test_names_that_are_given_win_and_none_can_be_asked_for() -> None:
     assert labels(ag.graph(loss, names={})) == ["leaf1", "own", "t1", "t2"]
 
 
+def test_a_model_is_named_by_the_one_that_holds_it_not_by_its_parts() -> None:
+    part = ag.nn.Linear(2, 2, rng=np.random.default_rng(0))
+    weight = part.weight
+    whole = ag.nn.Sequential(part, ag.nn.Linear(2, 2, rng=np.random.default_rng(1)))
+    graph = ag.graph(np.sum(whole(np.ones((1, 2)))))
+    leaves = [node.label for node in graph.nodes if node.kind == "leaf"]
+    assert leaves == ["whole.0.weight", "whole.0.bias", "whole.1.weight", "whole.1.bias"]
+    assert weight is part.weight
+
+
 def test_a_local_name_hides_a_global_one() -> None:
     IN_THE_MODULE = leaf([1.0, 1.0])
     total = IN_THE_MODULE * globals()["IN_THE_MODULE"]
