@@ -128,9 +128,10 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
 
 
 def _confirmed(nodes: Sequence[Node], found: Mapping[Node, Any]) -> dict[Node, Any]:
-    """Return the values that are missing and from which known ones come out to the last bit.
+    """Return the values that are missing and are certain to be what they were.
 
-    Of functions of NumPy and of this package alone: another may draw random numbers.
+    Known ones come out of them to the last bit, or they are products of what has not changed. Of
+    functions of NumPy and of this package alone: another may draw random numbers.
     """
     missing: set[Node] = set()
     room = ROOM
@@ -143,10 +144,28 @@ def _confirmed(nodes: Sequence[Node], found: Mapping[Node, Any]) -> dict[Node, A
     pure = [n for n in around if n.plan and n.plan.primitive.name.startswith(("np.", "ag."))]
     filled = dict(found)
     right = {n for n, _, same in _repeated(pure, filled) if same and n in found}
+    right.update(node for node in missing if node in filled and _is_a_product_as_it_was(node))
     for node in reversed(nodes):
         if node in right:
             right.update(parent for parent in node.parents if parent in missing)
     return {node: filled[node] for node in missing & right}
+
+
+def _is_a_product_as_it_was(node: Node) -> bool:
+    """Whether a call is a matrix product of what its rules read, and of leaves as they were then.
+
+    A product reads its one argument for the gradient of the other. What rules read is checked.
+    """
+    plan = node.plan
+    return (
+        plan is not None
+        and plan.primitive.function is np.matmul
+        and all(
+            parent.plan is None and not parent.exposed and parent.overwritten < node.birth
+            for argnum, parent in zip(plan.argnums, node.parents)
+            if argnum not in plan.sources
+        )
+    )
 
 
 def _bytes(node: Node) -> int:

@@ -164,6 +164,20 @@ def test_a_product_that_nothing_kept_is_computed_again() -> None:
     assert "not kept" not in graph.to_dot()
 
 
+def test_a_product_of_what_has_not_changed_is_shown_whatever_follows() -> None:
+    X, y = np.random.default_rng(0).normal(size=(2, 150, 4))
+    W = leaf(np.ones((4, 3)), "W")
+    loss = np.mean((X @ W - y[:, :3]) ** 2.0)  # no rule reads y
+    assert by_name(ag.graph(loss), "t1").value.mean == (X @ np.ones((4, 3))).mean()
+    loss.backward()
+    ag.optim.SGD([W], lr=0.1).step()
+    assert by_name(ag.graph(loss), "t1").value is None
+    again = np.mean((X @ W - y[:, :3]) ** 2.0)
+    assert by_name(ag.graph(again), "t1").value is not None
+    W.data[0, 0] = 5.0
+    assert by_name(ag.graph(again), "t1").value is None
+
+
 @pytest.mark.parametrize("change", ["an optimiser's step", "by hand"])
 def test_but_not_if_it_would_come_out_otherwise_now(change: str) -> None:
     loss, W = affine()
