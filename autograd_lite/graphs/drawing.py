@@ -84,7 +84,8 @@ class _Drawing:
             with frame.subgraph(name=f"cluster_{inner.name}_{inner.call}") as opened:
                 said = graphviz.escape(f"{inner.name}: {inner.kind}")
                 look = {"style": "dashed,rounded", "color": KINDS["constant"][3][0]}
-                opened.attr(label=said, labeljust="l", fontsize="10", margin="10", **look)
+                at = {"labeljust": "l", "labelloc": "t"}  # also where a note stands at the bottom
+                opened.attr(label=said, fontsize="10", margin="10", **at, **look)
                 self.boxes(opened, group, level + 1)
 
     def box(self, frame: Any, box: Box) -> None:
