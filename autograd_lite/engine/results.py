@@ -40,8 +40,9 @@ def own(
     for i, argument in enumerate(arguments):
         if argument is ans:  # no two tensors hold one array object
             return ans.view(), residual, bool(exposed >> i & 1), False
-        if owner is not None and (argument is owner or getattr(argument, "base", None) is owner):
-            return ans, residual, bool(exposed >> i & 1), owner.size > SMALL
+        if owner is not None and argument.__class__ is np.ndarray:
+            if argument is owner or argument.base is owner:
+                return ans, residual, bool(exposed >> i & 1), np.size(owner) > SMALL
     return ans, residual, owner is not None, owner is not None
 
 

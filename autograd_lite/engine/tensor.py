@@ -22,7 +22,7 @@ from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
-from autograd_lite.engine.nodes import Leaf, Node, noted
+from autograd_lite.engine.nodes import Leaf, Node, note_of
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
 from autograd_lite.engine.tape import pullback
 
@@ -148,7 +148,7 @@ class Tensor(Recorded, ArrayMethods):
         if isinstance(self._node, Leaf):
             self._node.name = name
         elif self._node is not None:
-            noted(self._node).name = name
+            note_of(self._node).name = name
 
     @property
     def grad(self) -> Any:
