@@ -45,7 +45,7 @@ LIMITS = {
     "checks": 470,
     "softmax": 480,
     "softmax_kernels": 300,
-    "graphs": 1_600,
+    "graphs": 1_700,
     "nn": 770,
     "optim": 550,
     "data": 120,
