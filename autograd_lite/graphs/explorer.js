@@ -262,7 +262,7 @@ function render() {
     : `Forward ${position} of ${forward.length}: ${data.nodes[current].label}`;
   $("where").textContent = where;
   $("slider").setAttribute("aria-valuetext", where);
-  $("step").replaceChildren(...(position === 0 ? start(data) : backwardStep ? backward(graph, backwardStep) : forwardStep(graph, current)));
+  $("step").replaceChildren(...(position === 0 ? start() : backwardStep ? backward(graph, backwardStep) : forwardStep(graph, current)));
   if (chosen !== null) inspect(); else $("node").hidden = true;
   if (current !== null && graph.drawn[current][0]) bring(graph.drawn[current][0], ...[...goals].flatMap((id) => graph.drawn[id].slice(0, 1)));
   history.replaceState(null, "", `#${active}.${position}`);
@@ -286,9 +286,8 @@ function bring(element, ...others) {
   if (dx || dy) box.scrollBy({ left: dx, top: dy, behavior: still ? "auto" : "smooth" });
 }
 
-function start(data) {
-  return [make("p", { class: "caption" }, `${data.caption}.`),
-    make("p", {}, "Step with ▶: first forward, then backward. Choose a box for its numbers."),
+function start() {
+  return [make("p", {}, "Step with ▶: first forward, then backward. Choose a box for its numbers."),
     make("p", { class: "keys" }, "Keys: ", make("code", {}, "→"), " and ", make("code", {}, "←"), " step, ", make("code", {}, "space"),
       " plays, ", make("code", {}, "/"), " finds, ", make("code", {}, "f"), " fits the graph to the window.")];
 }
@@ -323,8 +322,8 @@ function backward(graph, step) {
       make("h2", { class: "mono" }, node.text),
       make("h3", { class: "gradient" }, `g, the gradient of ${data.nodes[data.output].label} in ${node.label}`),
       make("div", { id: "upstream" }, several(node) ? "One for each result." : gradientFigure(node.grad, node.id))),
-    ...insight(node),
-    part(make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...cards)];
+    part(make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...cards),
+    ...insight(node)];
 }
 
 function insight(node) {
@@ -438,14 +437,14 @@ function zoom(g, factor) {
   svg.setAttribute("height", size.height * scale[g]);
 }
 
-// Fit the graphs to the window. One that would get smaller than `least` keeps that size as far as its
-// breadth allows, and is scrolled along its length.
+// Fit the graphs to the window. One that would get smaller than `least` is scrolled along its length
+// instead, in its own size if its breadth allows that.
 function fit(least = 0) {
   const wide = innerWidth - 24, high = innerHeight - document.querySelector("header").offsetHeight - document.querySelector("footer").offsetHeight - 24;
   const fitted = (size, width, height) => [width / size.width, height / size.height].sort((a, b) => a - b);
   const scaleFor = (size, width, height) => {
     const [along, across] = fitted(size, width, height);
-    return Math.min(Math.max(along, Math.min(least, across)), narrow() ? 1.3 : 1.7);
+    return Math.min(along < least ? Math.min(1, across) : along, narrow() ? 1.3 : 1.7);
   };
   // Beside a graph the details take 25rem. One that is too long for that has them below.
   const upper = 0.58 * innerHeight - 24, [beside] = fitted(graphs[0].size, wide - 400, high);
@@ -455,7 +454,7 @@ function fit(least = 0) {
   graphs.forEach((graph, g) => {
     const box = graph.view.querySelector(".scroll");
     // At first a narrow screen has little to say below the graph.
-    if (narrow() && least) zoom(g, scaleFor(graph.size, wide, (high - 110) / graphs.length));
+    if (narrow() && (least || g !== active)) zoom(g, scaleFor(graph.size, wide, high - 80 - (graphs.length > 1 ? 80 : 0)));
     else if (below) zoom(g, scaleFor(graph.size, wide, upper / graphs.length));
     else zoom(g, scaleFor(graph.size, box.clientWidth - 24, box.clientHeight - 24));
   });
@@ -485,7 +484,7 @@ function show() {
 
 // The scale from which on the text of a picture can be read.
 function readable() {
-  return narrow() ? 0.9 : 0.55;
+  return narrow() ? 0.9 : 0.6;
 }
 
 function paint() {

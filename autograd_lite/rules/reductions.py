@@ -61,7 +61,7 @@ def _split(a: Any, like: Any, axis: Any) -> Any:
 
 
 def _sum(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a sum: ``np.broadcast_to(g, like.shape)``, for each term."""
+    """Return the cotangent of a sum: ``g for each term``."""
     return np.broadcast_to(_restored(g, like, axis, keepdims), like.shape)
 
 
@@ -71,7 +71,7 @@ def _over(g: Any, count: float) -> Any:
 
 
 def _mean(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a mean: ``np.broadcast_to(g / n, like.shape)``, of ``n`` terms."""
+    """Return the cotangent of a mean: ``g / n for each of the n terms``."""
     return _sum(_over(g, like.size // max(g.size, 1)), like, axis, keepdims)
 
 

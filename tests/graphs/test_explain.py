@@ -66,7 +66,7 @@ def test_rules_are_told_in_the_names_of_the_reader() -> None:
     assert "to W: zeros(W.shape)[0, 1] += g\n" in told(W[0, 1])
     assert "to W: np.where(W == X, g / 2, np.where(~(W < X), g, 0))\n" in told(np.maximum(W, X))
     assert "to W: -(t1ᵀ @ g @ t1ᵀ)\n" in told(np.linalg.inv(W))
-    assert "to W: np.broadcast_to(g, W.shape)\n" in told(np.sum(W))
+    assert "to W: g for each term\n" in told(np.sum(W))
     assert "to W: the cotangent of a in a = u diag(s) vᵀ" in told(np.linalg.svd(W)[1])
 
 
