@@ -80,5 +80,5 @@ def draw(name, pictures, fused, unfused=None, **names):
             print(f"![The graph of the loss]({path.as_posix()})\n")
             if loss is unfused:
                 page = ag.graph(loss, names=names).save(path.with_suffix(".html")).as_posix()
-                say(f"Step through it here, or [in a window of its own]({page}):")
+                print(f"Step through it here, or [in a window of its own]({page}):\n")
                 print(f'<iframe src="{page}" {FRAME}></iframe>\n')
