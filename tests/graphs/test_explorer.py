@@ -534,7 +534,7 @@ def test_boxes_that_are_not_reached_yet_can_be_read(page: Page) -> None:
     page.press(RIGHT)
     assert len(page.find("svg .node.todo")) == 4
     opacity = "return getComputedStyle(document.querySelector('svg .node.todo')).opacity"
-    wait_for(lambda: page.js(opacity) == "0.6")
+    wait_for(lambda: page.js(opacity) == "0.7")
 
 
 def test_arrows_point_to_where_the_gradient_goes(page: Page) -> None:
