@@ -151,7 +151,8 @@ def _lambda_body(function: Any) -> str:
         start, end = (body.lineno, body.col_offset), (body.end_lineno, body.end_col_offset)
         first = found.lineno == code.co_firstlineno
         if first and any(p[0] == body.lineno and start <= p <= end for p in places):
-            return " ".join((ast.get_source_segment(source, body) or "").split()).replace(" .", ".")
+            text = " ".join((ast.get_source_segment(source, body) or "").split())
+            return re.sub(r"(?<=\)) (?=\.\w)", "", text)  # a line that begins with a method
     return ""
 
 
