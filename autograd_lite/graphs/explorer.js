@@ -484,7 +484,7 @@ function show() {
 
 // The scale from which on the text of a picture can be read.
 function readable() {
-  return narrow() ? 0.9 : 0.57;
+  return narrow() ? 0.75 : 0.57;
 }
 
 function paint() {

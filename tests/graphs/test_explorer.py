@@ -486,7 +486,7 @@ def test_a_phone_shows_three_operations_at_once_from_top_to_bottom(page: Page, s
     x, w, b = leaf(np.ones((3, 2)), "x"), leaf(np.ones((2, 2)), "w"), leaf([0.0, 1.0], "b")
     page.open(ag.graph(ag.cross_entropy(x @ w + b, [0, 1, 1])))
     assert page.js(OUTSIDE) == 0
-    assert page.js(SCALE) >= 0.9
+    assert page.js(SCALE) >= 0.75
     _, down = page.js(DIRECTION)
     assert down > 0
     assert page.text("#step").endswith("Choose a box for its numbers.")
@@ -495,8 +495,7 @@ def test_a_phone_shows_three_operations_at_once_from_top_to_bottom(page: Page, s
     page.click("#more")
     page.click("#predict")
     sized(1400, 800)  # turned, or no phone after all
-    across, _ = page.js(DIRECTION)
-    assert across > 0
+    wait_for(lambda: page.js(DIRECTION)[0] > 0)
     assert page.find("#step .keys")[0].is_displayed()
 
 
