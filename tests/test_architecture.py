@@ -42,7 +42,7 @@ LIMITS = {
     "__init__": 75,
     "engine": 1_300,
     "rules": 1_200,
-    "losses": 880,
+    "losses": 1_000,
     "nn": 850,
     "optim": 630,
     "data": 130,

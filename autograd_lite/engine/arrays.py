@@ -53,7 +53,7 @@ def kind(*arrays: Any) -> Any:
     The first one that is foreign, else None: an ndarray is made.
     """
     for array in arrays:
-        if array.__class__ is not np.ndarray:
+        if array.__class__ is not np.ndarray and hasattr(array, "__array_function__"):
             values = getattr(array, "_values", array)
             if values.__class__ is not np.ndarray and is_foreign(values):
                 return values
@@ -71,19 +71,22 @@ def in_kind(value: Any, model: Any) -> Any:
     What has to become another kind is converted by NumPy's ``asarray``, which an array that is to
     stay on its device refuses.
     """
+    if value.__class__ is np.ndarray is model.__class__:
+        return value
     like = kind(model)
-    if like is None or not is_foreign(value):
-        return np.asarray(value, like=like)
-    return value
+    if like is None:
+        return np.asarray(value)
+    return value if is_foreign(value) else np.asarray(value, like=like)
 
 
 def as_arrays(values: Any) -> list[Any]:
     """Return lists and numbers as arrays of the kind of their neighbours."""
     arrays = list(values)
-    if all(hasattr(array, "shape") for array in arrays):
-        return arrays
-    like = kind(*arrays)
-    return [as_array(array, like) for array in arrays]
+    for array in arrays:
+        if not hasattr(array, "shape"):
+            like = kind(*arrays)
+            return [as_array(array, like) for array in arrays]
+    return arrays
 
 
 def possibly(mask: Any) -> bool:

@@ -168,10 +168,11 @@ class Tensor(Recorded, ArrayMethods):
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
             return
-        if gradient is not None and np.shape(gradient) != self.shape:
-            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
             gradient = in_kind(gradient, self._values)
+        if gradient is not None and gradient.shape != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
+        if gradient is not None and not isinstance(gradient, Tensor):
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
             if gradient.dtype != self.dtype:
@@ -453,17 +454,16 @@ def overwritable(leaf: Tensor) -> Any:
 
 def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     """Return the cotangent to start from, checked against the output."""
-    like = kind(output)
     if gradient is None:
         shape, dtype = output.shape, output.dtype
-        if shape == () and like is None:
+        if shape == () and not is_foreign(output._values):
             return dtype.type(1)
         if output.size != 1:
             raise ValueError(
                 f"{caller}: the output has shape {shape}, not a single number; "
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
-        return np.ones(shape, dtype, like=like)
+        return np.ones(shape, dtype, like=kind(output))
     g = gradient if isinstance(gradient, Tensor) else in_kind(ordinary(gradient, caller), output)
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
@@ -480,14 +480,13 @@ def unshared(found: dict[Node, Any], node: Node, model: Any) -> Any:
     Copied, unless the dictionary's reference is the only one (the call makes the second) and the
     array is no view of another.
     """
-    if (
-        sys.getrefcount(found[node]) == 2
-        and isinstance(found[node], np.ndarray)
-        and found[node].base is None
-        and kind(model) is None
-    ):
+    if not found[node].__class__ is np.ndarray is model.__class__:
+        if kind(model, found[node]) is not None:
+            return copied(in_kind(found[node], model))
+        return np.array(found[node])
+    if sys.getrefcount(found[node]) == 2 and found[node].base is None:
         return found[node]
-    return copied(in_kind(found[node], model))
+    return np.array(found[node])
 
 
 def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

@@ -135,7 +135,7 @@ def _linear_pass(
         for k, v in enumerate((x, weight, bias))
         if k in tracked
     }
-    dtype = np.result_type(x, weight)
+    dtype = np.result_type(x.dtype, weight.dtype)
     losses = []
     for rows in _chunks(len(x), chunk):
         logits = x[rows] @ weight.T

@@ -35,7 +35,8 @@ class Options(NamedTuple):
 
     def run(self, logits: Any, target: Any, want_gradient: bool) -> tuple[Any, Any]:
         """Return the loss and, if wanted, its gradient (of the losses' sum without a reduction)."""
-        losses, slope = kernels.of(logits).cross_entropy(
+        kernel = kernels.of(logits)
+        losses, slope = kernel.cross_entropy(
             logits,
             target,
             self.axis,
@@ -47,8 +48,8 @@ class Options(NamedTuple):
         )
         if self.reduction == "none":
             return losses.astype(logits.dtype, copy=False)[()], slope
-        loss = losses * self.scale
-        return loss.astype(logits.dtype) if is_foreign(loss) else logits.dtype.type(loss), slope
+        loss, dtype = losses * self.scale, logits.dtype
+        return loss.astype(dtype) if kernel is kernels.whole else dtype.type(loss), slope
 
     def spread(self, g: Any) -> Any:
         """Return a cotangent of the loss as one that broadcasts against the logits."""
@@ -179,7 +180,7 @@ def _labels(
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
-    if is_foreign(labels):
+    if not isinstance(labels, np.ndarray):
         return labels, counts
     # As unsigned numbers, negative labels are too large, too: one pass finds both.
     unsigned, classes = labels.view(np.uintp), shape[axis]
@@ -260,4 +261,4 @@ def _one_over(count: Any, dtype: Any) -> Any:
 
 
 def _total(counts: Any) -> Any:
-    return counts.sum(dtype=np.result_type(counts, np.float64))
+    return counts.sum(dtype=np.result_type(counts.dtype, np.float64))

@@ -80,8 +80,12 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
             f"np.take_along_axis: indices of shape {places.shape} must have as many dimensions "
             f"as the array, of shape {arr.shape}"
         )
-    grid = np.ix_(*[np.arange(n, like=kind(arr)) for n in arr.shape])
-    return arr[(*grid[:axis], places, *grid[axis + 1 :])]
+    like, ones = kind(arr), (1,) * (arr.ndim - 1)
+    grid = [
+        places if i == axis else np.arange(n, like=like).reshape(*ones[:i], n, *ones[i:])
+        for i, n in enumerate(arr.shape)
+    ]
+    return arr[tuple(grid)]
 
 
 @composite(np.insert)

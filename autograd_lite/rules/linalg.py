@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -64,6 +64,27 @@ def dot(a: Any, b: Any) -> Any:
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return a @ b if b.ndim <= 2 else np.tensordot(a, b, (-1, -2))
+
+
+@composite(np.vdot)
+def vdot(a: Any, b: Any) -> Any:
+    """Return the sum of products of all elements, in order."""
+    a, b = as_arrays((a, b))
+    return a.reshape(-1) @ b.reshape(-1)
+
+
+@composite(np.inner)
+def inner(a: Any, b: Any) -> Any:
+    """Return the product over the last axes, of a number all products."""
+    a, b = as_arrays((a, b))
+    return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
+
+
+@composite(np.outer)
+def outer(a: Any, b: Any) -> Any:
+    """Return the products of each element with each, as a matrix."""
+    a, b = as_arrays((a, b))
+    return a.reshape(-1, 1) * b.reshape(-1)
 
 
 def _convolve_a(g: Any, like: Any, v: Any) -> Any:
@@ -139,7 +160,8 @@ def cross(
     """Return the vector product of vectors of 3 components."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = np.moveaxis(as_array(a), axisa, -1), np.moveaxis(as_array(b), axisb, -1)
+    a, b = as_arrays((a, b))
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
             f"np.cross: the vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}; "
@@ -540,10 +562,6 @@ derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
 derivative(np.linalg.eig,       _eig)
 
 # ---------------------------------------------------------------------------- formulas of one line
-enter_composite(np.vdot,        lambda a, b: as_array(a).reshape(-1) @ as_array(b).reshape(-1))
-enter_composite(np.inner,       lambda a, b: np.tensordot(a, b, (-1, -1))
-                                if np.ndim(a) and np.ndim(b) else as_array(a) * as_array(b))
-enter_composite(np.outer,       lambda a, b: as_array(a).reshape(-1, 1) * as_array(b).reshape(-1))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))

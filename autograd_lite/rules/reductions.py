@@ -342,12 +342,13 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             f"np.gradient: edge_order must be 1 or 2, and less than the length {n} of axis {axis}, "
             f"not {edge_order}"
         )
-    if np.ndim(spacing) == 0:
-        steps = np.broadcast_to(as_array(spacing, kind(f)), (n - 1,))
-    elif np.shape(spacing) == (n,):
+    spacing = as_array(spacing, kind(f))
+    if spacing.ndim == 0:
+        steps = np.broadcast_to(spacing, (n - 1,))
+    elif spacing.shape == (n,):
         steps = diff(spacing)
     else:
-        raise ValueError(f"np.gradient: coordinates of shape {np.shape(spacing)} for length {n}")
+        raise ValueError(f"np.gradient: coordinates of shape {spacing.shape} for length {n}")
     if f.dtype.kind == "f":
         steps = steps.astype(f.dtype)
     slopes = (x[..., 1:] - x[..., :-1]) / steps

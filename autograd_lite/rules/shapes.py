@@ -38,6 +38,11 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     return _concatenate(*arrays, axis=axis, starts=list(accumulate(lengths, initial=0)))
 
 
+def _side_by_side(arrays: list[Any]) -> Any:
+    """Return arrays joined along the second axis, vectors along their only one."""
+    return concatenate(arrays, 1 if arrays[0].ndim > 1 else 0)
+
+
 def _each(arrays: list[Any]) -> Any:
     """Return one array by itself, several as a tuple, as ``np.atleast_1d`` does."""
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -121,7 +126,7 @@ def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
         shape, axis = (like.size,), 0
     else:
         shape, axis = like.shape, axis % like.ndim
-    if np.size(repeats) == 1:
+    if as_array(repeats).size == 1:
         split = (*shape[: axis + 1], g.shape[axis] // max(shape[axis], 1), *shape[axis + 1 :])
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
     index = (*(slice(None),) * axis, np.repeat(np.arange(shape[axis], like=kind(g)), repeats))
@@ -139,8 +144,9 @@ def _tile(g: Any, like: Any) -> Any:
 @composite(np.broadcast_arrays)
 def broadcast_arrays(*args: Any) -> Any:
     """Return arrays broadcast against each other."""
-    shape = np.broadcast_shapes(*map(np.shape, args))
-    return tuple(np.broadcast_to(a, shape) for a in args)
+    arrays = as_arrays(args)
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return tuple(np.broadcast_to(a, shape) for a in arrays)
 
 
 def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
@@ -216,7 +222,7 @@ def _reshape(g: Any, like: Any, order: Any) -> Any:
 @composite(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """Return a value in the shape and dtype of an array; the value is what is differentiated."""
-    fill = np.broadcast_to(as_array(fill_value, kind(a)), np.shape(a) if shape is None else shape)
+    fill = np.broadcast_to(as_array(fill_value, kind(a)), a.shape if shape is None else shape)
     return fill.astype(a.dtype if dtype is None else dtype)
 
 
@@ -260,8 +266,7 @@ if hasattr(np, "unstack"):  # since NumPy 2.1
 enter_composite(np.stack, lambda arrays, axis=0:
                 concatenate([np.expand_dims(a, axis) for a in as_arrays(arrays)], axis))
 enter_composite(np.vstack, lambda tup: concatenate([np.atleast_2d(a) for a in tup]))
-enter_composite(np.hstack, lambda tup:
-                concatenate([np.atleast_1d(a) for a in tup], 1 if np.ndim(tup[0]) > 1 else 0))
+enter_composite(np.hstack, lambda tup: _side_by_side([np.atleast_1d(a) for a in as_arrays(tup)]))
 enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
 enter_composite(np.column_stack, lambda tup:
                 concatenate([a if a.ndim > 1 else a.reshape(-1, 1) for a in as_arrays(tup)], 1))
