@@ -276,3 +276,20 @@ def test_a_step_after_the_call_that_read_the_leaf_is_noticed() -> None:
     ag.optim.SGD([w], lr=0.1).step()
     with pytest.raises(RuntimeError, match="was updated in place"):
         loss.backward()
+
+
+# ---------------------------------------------------------------------------- users' functions
+
+
+@ag.primitive(lambda g, x: np.where(x > 0, g, np.zeros_like(g, shape=x.shape)) + np.ones_like(g))
+def _kinked(x: Any) -> Any:
+    return np.where(x > 0, x, 0) + x
+
+
+def test_a_rule_of_the_users_own_makes_its_constants_like_their_neighbours() -> None:
+    ends = []
+    for back, x in duck_and_ndarray(1.0, -2.0):
+        gradient = ag.grad(lambda x: np.sum(_kinked(x) * x))
+        ends.append([back(gradient(x)), back(ag.jacobian(gradient)(x))])
+    for a, b in zip(*ends):
+        np.testing.assert_array_equal(a, b, strict=True)
