@@ -201,7 +201,7 @@ def _cross_entropy_explained(
     """Return how the rule reads, and the ŷ and y that it speaks of."""
     y = target
     if y.ndim < logits.ndim:
-        others = [i for i in range(logits.ndim) if i != options.axis]
+        others = tuple(i for i in range(logits.ndim) if i != options.axis)
         classes = np.expand_dims(np.arange(logits.shape[options.axis]), others)
         y = (np.expand_dims(target, options.axis) == classes).astype(logits.dtype)
         y = y * (1 - options.smoothing) + options.smoothing / classes.size
@@ -686,7 +686,8 @@ def _checked_target(
             counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
             target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
-            target = target * np.expand_dims(weight, [i for i in range(len(shape)) if i != axis])
+            others = tuple(i for i in range(len(shape)) if i != axis)
+            target = target * np.expand_dims(weight, others)
         if reduction == "mean":
             scale = _one_over(math.prod(shape) // classes, dtype)
         return target, _Options(axis, None, 0.0, scale, reduction)

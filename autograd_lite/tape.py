@@ -335,10 +335,11 @@ def enter_composite(function: Callable[..., Any], formula: Callable[..., Any]) -
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return a function's name as a user would write it: ``np.linalg.norm``, ``ag.softmax``."""
+    function = _ufunc(function) or function
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        of_scipy = getattr(sys.modules.get("scipy.special"), name, None) is function
+        of_scipy = _ufunc(getattr(sys.modules.get("scipy.special"), name, None)) is function
         module = "scipy.special" if of_scipy else "numpy"
     if module in ("_operator", "operator"):
         return {"getitem": "indexing"}.get(name, name)
@@ -358,6 +359,12 @@ def name_of(function: Callable[..., Any]) -> str:
     return name
 
 
+def _ufunc(function: Any) -> Any:
+    """Return the ufunc that a function is, or is wrapped around; else None."""
+    inner = getattr(function, "__wrapped__", function)
+    return inner if isinstance(inner, np.ufunc) else None
+
+
 def _own(value: Any) -> Any:
     """Return a copy of a list or array, which its owner may change later."""
     return value.copy() if isinstance(value, (list, np.ndarray)) else value
@@ -367,8 +374,8 @@ def _signature(
     function: Callable[..., Any],
 ) -> tuple[tuple[str, ...], tuple[Any, ...], int | None]:
     """Return a function's parameter names, their defaults, and where ``*operands`` stands."""
-    if isinstance(function, np.ufunc):
-        return ("x", "y", "z")[: function.nin], (_REQUIRED,) * function.nin, None
+    if ufunc := _ufunc(function):
+        return ("x", "y", "z")[: ufunc.nin], (_REQUIRED,) * ufunc.nin, None
     if function is np.where:  # has no signature before NumPy 2.4
         return ("condition", "x", "y"), (_REQUIRED, None, None), None
     names: list[str] = []

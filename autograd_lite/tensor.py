@@ -398,6 +398,9 @@ class Tensor:
     ) -> Any:
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
             raise TypeError(
@@ -757,7 +760,7 @@ def _outermost_function(default: str) -> str:
 
 _SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
-_DISPATCH = ("call", "decorate")
+_DISPATCH = ("call", "decorate", "wrapped")
 
 
 def _tensors_by_position(
