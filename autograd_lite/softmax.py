@@ -118,8 +118,8 @@ def logsumexp(x: ArrayLike | Tensor, axis: int = -1) -> Any:
 
     Examples
     --------
-    >>> ag.logsumexp([1000.0, 1000.0])
-    np.float64(1000.6931471805599)
+    >>> round(ag.logsumexp([1000.0, 1000.0]), 6)
+    np.float64(1000.693147)
     """
     return _logsumexp(_floats("ag.logsumexp", x, axis), axis)
 
@@ -361,8 +361,8 @@ def unfused_cross_entropy(
 
     Examples
     --------
-    >>> ag.unfused_cross_entropy(np.array([[2.0, 1.0, 0.0]]), [0])
-    np.float64(0.4076059644443804)
+    >>> round(ag.unfused_cross_entropy(np.array([[2.0, 1.0, 0.0]]), [0]), 8)
+    np.float64(0.40760596)
     """
     z, y, options = _checked(
         "ag.unfused_cross_entropy",
@@ -564,8 +564,8 @@ def linear_cross_entropy(
     Examples
     --------
     >>> x, w = np.array([[1.9, 0.4]]), np.array([[0.1, 0.1], [0.5, 0.5]])
-    >>> ag.linear_cross_entropy(x, w, [0])
-    np.float64(1.2554138489297304)
+    >>> round(ag.linear_cross_entropy(x, w, [0]), 8)
+    np.float64(1.25541385)
     """
     name = "ag.linear_cross_entropy"
     features: Any = _floats(name, x, -1)
