@@ -108,10 +108,6 @@ def test_the_pages_are_all_in_the_menu() -> None:
 
 
 def test_generated_pages_are_current(tmp_path: Path) -> None:
-    version = re.search(r"with NumPy ([\d.]+)\.", (DOCS / "functions.md").read_text("utf-8"))
-    assert version
-    if not np.__version__.startswith(version[1]):
-        pytest.skip(f"the page lists the functions of NumPy {version[1]}")
     subprocess.run(
         [sys.executable, "-W", "error", DOCS / "generate.py", "--only-pages", tmp_path],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
@@ -120,6 +116,10 @@ def test_generated_pages_are_current(tmp_path: Path) -> None:
     )
     made = sorted(tmp_path.glob("*.md"))
     assert [path.name for path in made] == ["benchmarks.md", "functions.md", "questions.md"]
+    version = re.search(r"with NumPy ([\d.]+)\.", (DOCS / "functions.md").read_text("utf-8"))
+    assert version
+    if not np.__version__.startswith(f"{version[1]}."):
+        made.pop(1)  # it lists the functions of another NumPy
     for path in made:
         shown = (DOCS / path.name).read_text(encoding="utf-8")
         assert generate.settled(path.read_text(encoding="utf-8"), shown) == shown, STALE

@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,17 @@ def test_the_readmes_commands_are_those_that_are_checked() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert re.search(r"^python -m pip install .*-e \"\.\[dev\]\"$", ci, re.MULTILINE)
     assert re.search(r"^python -m pytest\b", ci, re.MULTILINE)
+
+
+def test_the_pythons_that_are_named_are_those_that_are_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    tested = re.search(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
+    assert tested
+    assert re.findall(r"[\d.]+", tested[1]) == named
+    assert project["requires-python"] == f">={named[0]}"
+    assert re.search(r"^ +- run: \.ci/run$", workflow, re.MULTILINE)
 
 
 Execute = Callable[..., str]
