@@ -345,6 +345,9 @@ class Tensor(Recorded, ArrayMethods):
     ) -> Any:
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
             raise TypeError(
