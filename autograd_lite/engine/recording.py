@@ -98,8 +98,7 @@ def call(
     node.shape, node.dtype = ans.shape, ans.dtype
     node.exposed, node.note = is_exposed, None
     node.birth = next(births)
-    tensor._values, tensor._node = ans, node
-    tensor._name = None
+    tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
         raise results.not_real(entry.name, node.dtype)
     if plan.notes and ans.size <= SMALL and not is_large:
