@@ -74,6 +74,13 @@ def test_a_pages_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / link.partition("#")[0]).exists(), link
 
 
+def test_the_calls_of_the_composed_loss_are_counted_in_words_as_in_the_output() -> None:
+    text = (DOCS / "softmax_cross_entropy.md").read_text(encoding="utf-8")
+    assert "is nine recorded calls" in text
+    assert "composed loss: nine calls" in text
+    assert "\n```text\n9 np.subtract, " in text
+
+
 def documented() -> dict[str, Any]:
     """Return the functions and classes that the package or a page of docs/api/ names."""
     found = {f"autograd_lite.{name}": getattr(ag, name) for name in dir(ag)}
@@ -119,6 +126,17 @@ def test_the_pages_are_all_in_the_menu() -> None:
         assert f": {path.relative_to(DOCS).as_posix()}\n" in menu
 
 
+def test_the_style_and_the_script_of_the_site_are_there() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^extra_(?:css|javascript): \[(.*)\]$", settings, re.MULTILINE)
+    assert sorted(named) == ["as_file.js", "site.css"]
+    script = (DOCS / "as_file.js").read_text(encoding="utf-8")
+    folder = re.search(r"^site_dir: (.*)$", settings, re.MULTILINE)
+    assert folder
+    assert f"http.server -d {folder[1]}<" in script
+    assert all((DOCS / name).is_file() for name in named)
+
+
 def test_generated_pages_are_current(tmp_path: Path) -> None:
     version = re.search(r"with NumPy ([\d.]+)\.", (DOCS / "functions.md").read_text("utf-8"))
     assert version
@@ -130,8 +148,9 @@ def test_generated_pages_are_current(tmp_path: Path) -> None:
         timeout=120,
         check=True,
     )
-    made = sorted(tmp_path.glob("*.md"))
-    assert [path.name for path in made] == ["benchmarks.md", "functions.md", "questions.md"]
+    made = [*sorted(tmp_path.glob("*.md")), tmp_path / "pictures" / "benchmarks.svg"]
+    names = ["benchmarks.md", "functions.md", "questions.md", "speed.md", "benchmarks.svg"]
+    assert [path.name for path in made] == names
     for path in made:
-        shown = (DOCS / path.name).read_text(encoding="utf-8")
+        shown = (DOCS / path.relative_to(tmp_path)).read_text(encoding="utf-8")
         assert without_ulps(path.read_text(encoding="utf-8")) == without_ulps(shown), STALE

@@ -46,15 +46,10 @@ def fused_and_unfused(loss_of, values, name):
         loss.backward()
         found.append((loss, tensor.grad))
         gradient = np.array2string(tensor.grad, precision=6, suppress_small=True)
-        lines.append(f"{label:>8}  loss {loss.item():.6f}   dL/d{name} {flat(gradient)}")
+        lines += [f"{label}: loss {loss.item():.6f}, dL/d{name}", gradient]
     apart = ulp_distance(found[1][1], found[0][1])
     block(*lines, f"the gradients differ by {apart:.3g} ulp at most")
     return found[0][0], found[1][0]
-
-
-def flat(text):
-    """Return the text of an array on one line."""
-    return " ".join(text.split()).replace("[ ", "[")
 
 
 def draw(name, pictures, fused, unfused=None, **names):
