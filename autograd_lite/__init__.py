@@ -3,8 +3,7 @@
 The engine and its rules are loaded at once; everything else when it is first asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autograd_lite import rules as rules  # isort: skip
 from autograd_lite.engine.modes import no_grad
@@ -123,8 +122,10 @@ _MODULE_OF = {
 
 if not TYPE_CHECKING:  # else no checker would see a misspelt name
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         """Load what a public name needs, when it is first asked for."""
+        import importlib  # here, for completion shows what stands above
+
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")

@@ -11,10 +11,10 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Union, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, ordinary
@@ -91,7 +91,7 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ attributes
 
     @property
-    def data(self) -> Any:
+    def data(self) -> NDArray[Any]:
         """The values, as an array.
 
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
@@ -106,7 +106,7 @@ class Tensor(Recorded, ArrayMethods):
             # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
             self._values = node.value = self._values.copy()
             node.exposed = True
-        return self._values
+        return self._values  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -151,7 +151,7 @@ class Tensor(Recorded, ArrayMethods):
             noted(self._node).name = name
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Gradient:
         """The gradient that :meth:`backward` stored: an array of the tensor's own.
 
         A tensor under ``create_graph=True``; None before the first backward, and for results.
@@ -233,9 +233,9 @@ class Tensor(Recorded, ArrayMethods):
         return self._values.nbytes  # type: ignore[no-any-return]
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The data type of the elements."""
-        return self._values.dtype
+        return self._values.dtype  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------ gradients
 
@@ -296,13 +296,14 @@ class Tensor(Recorded, ArrayMethods):
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
-        self.grad = None
+        if isinstance(self._node, Leaf):
+            self._node.grad = None
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
         return wrap(self.data, None)  # type: ignore[no-any-return]
 
-    def numpy(self) -> Any:
+    def numpy(self) -> NDArray[Any]:
         """Return the values as an array, not copied; the same as ``data``."""
         return self.data
 
@@ -393,8 +394,8 @@ class Tensor(Recorded, ArrayMethods):
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
-    def __getitem__(self, index: Any) -> Any:
-        return call(operator.getitem, (self, bare(index)))
+    def __getitem__(self, index: Any) -> Tensor:
+        return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -412,11 +413,17 @@ class Tensor(Recorded, ArrayMethods):
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._values, bare(other))
-        return self
+        leaf = self  # what is assigned to self.data, completion would take for its type
+        leaf.data = function(self._values, bare(other))
+        return leaf
 
 
 recording.Tensor = Tensor
+
+# For type checkers and completion, where Any stands for what would only be in the way: None before
+# the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
+Gradient = Union[NDArray[Any], Any]  # noqa: UP007
+Result = Union[Tensor, Any]  # noqa: UP007
 
 
 def _check_not_retired(leaf: Leaf) -> None:
