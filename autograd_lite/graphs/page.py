@@ -9,17 +9,16 @@ import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autograd_lite.graphs import drawing
+from autograd_lite.graphs.as_json import to_json
+from autograd_lite.graphs.model import Model
 from autograd_lite.graphs.summary import plain
-
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
 
 def page(
-    graphs: Sequence[Graph],
+    graphs: Sequence[Model],
     target: str,
     titles: Sequence[str] = (),
     comparison: dict[str, Any] | None = None,
@@ -61,9 +60,9 @@ def page(
     return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template)
 
 
-def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
+def _data(graph: Model, pictures: Sequence[Model]) -> dict[str, Any]:
     """Return the graph's JSON, differences to check gradients with, and where nodes are drawn."""
-    data = graph.to_json()
+    data = to_json(graph)
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
             {"cell": list(d.cell)}
@@ -75,7 +74,7 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
     return data
 
 
-def _pictures(graph: Graph) -> list[Graph]:
+def _pictures(graph: Model) -> list[Model]:
     """Return the graph opened and, where that is another picture, folded.
 
     If no depth was asked for, it is folded until it is a few boxes, not until it is one.
@@ -89,7 +88,7 @@ def _pictures(graph: Graph) -> list[Graph]:
     return [graph] if len(folded.boxes) == len(opened.boxes) else [opened, folded]
 
 
-def _places(graph: Graph) -> dict[int, list[str]]:
+def _places(graph: Model) -> dict[int, list[str]]:
     """Return the boxes in which each node is drawn."""
     drawn = {node.id: [box.key] for box in graph.boxes for node in box.members}
     for uses in graph.uses.values():

@@ -10,8 +10,14 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from autograd_lite.engine.nodes import Node, note_of
 from autograd_lite.engine.table import Primitive
-from autograd_lite.engine.tape import Node
+
+
+def noted(node: Any, what: str) -> Any:
+    """Return what a node bears for graphs alone, as far as it does: its value, name, origin."""
+    bearer = note_of(node) if isinstance(node, Node) and node.plan is not None else node
+    return getattr(bearer, what, None)
 
 
 def argument_name(primitive: Primitive, argnum: int) -> str:

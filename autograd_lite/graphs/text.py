@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from autograd_lite.graphs.model import Contribution, GraphNode, Step
+from autograd_lite.graphs.model import Model
+from autograd_lite.graphs.nodes import Contribution, GraphNode, Step
 from autograd_lite.graphs.summary import Summary, shape_text
 
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
-
-def explain(graph: Graph) -> str:
+def explain(graph: Model) -> str:
     """Return the forward pass, every step of the pullback, and each leaf's gradient."""
     return "\n".join(_lines(graph))
 
 
-def _lines(graph: Graph) -> Iterator[str]:
+def _lines(graph: Model) -> Iterator[str]:
     output = graph.output.label
     leaves = [node for node in graph.nodes if node.kind == "leaf"]
     yield f"Backpropagation from {output}: {graph.caption}."
@@ -46,7 +43,7 @@ def _lines(graph: Graph) -> Iterator[str]:
         yield f"  d {output}/d {node.label} = {_numbers(node.gradient)}"
 
 
-def equation(graph: Graph, node: GraphNode) -> str:
+def equation(graph: Model, node: GraphNode) -> str:
     """Return an operation as it would be written: ``t2 = a * b``, ``t3 = np.sum(t2, axis=1)``.
 
     What nothing holds any more is a ``…``. Leaves and constants are their labels.
@@ -79,7 +76,7 @@ def _insight(node: GraphNode) -> Iterator[str]:
         yield from (f"{name} = {_numbers(array)}" for name, array in arrays.items())
 
 
-def rule_and_names(graph: Graph, step: Step, part: Contribution) -> dict[str, str]:
+def rule_and_names(graph: Model, step: Step, part: Contribution) -> dict[str, str]:
     """Return a rule, and what the arguments and the result that it reads are here."""
     node = graph.nodes[step.node]
     if node.insight is not None and len(node.rules) == 1:
@@ -90,7 +87,7 @@ def rule_and_names(graph: Graph, step: Step, part: Contribution) -> dict[str, st
     return {"rule": part.rule, "where": ", ".join(names)}
 
 
-def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]:
+def _contribution(graph: Model, step: Step, part: Contribution) -> Iterator[str]:
     target = graph.nodes[part.target]
     rule = ", where ".join(filter(None, rule_and_names(graph, step, part).values()))
     yield f"to {target.label}: {rule}"

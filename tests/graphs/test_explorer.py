@@ -286,7 +286,7 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     model = ag.nn.Sequential(ag.nn.LayerNorm(8), np.tanh, ag.nn.Linear(8, 1, rng=rng))
     loss = np.sum(model(np.ones((4, 8))))
     shown = "[...document.querySelectorAll('.picture:not([hidden]) svg .node')]"
-    titles = f"return {shown}.map(e => e.querySelector('text').textContent)"
+    titles = f"return {shown}.map(e => e.querySelector('[font-weight=bold]').textContent)"
     page.open(ag.graph(loss, names={"model": model}), "#0.2")
     opened = page.js(titles)
     assert "ag.nn.Linear" in opened
@@ -392,7 +392,7 @@ def test_two_graphs_step_beside_each_other(page: Page) -> None:
     assert f"operations 1 {count}" in table.replace("\n", " ")
     assert "differ by" in table
     page.press(END)
-    assert page.text("#where") == "Backward 1 of 1: t1"
+    assert page.text("#where") == "Backward 1 of 1: fused"
     assert "g * (ŷ - y) / N" in page.text("#step")
     page.click("#view1 .bar")
     page.press(END)
