@@ -51,7 +51,7 @@ LIMITS = {
     "sklearn": 285,
     "transforms": 310,
     "checks": 560,
-    "graphs": 1_840,
+    "graphs": 1_920,
 }
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60  # lines of code
 # As yet, and a test says when no longer: files that are longer, a part whose files import each

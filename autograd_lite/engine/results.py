@@ -42,7 +42,7 @@ def own(
             return ans.view(), residual, bool(exposed >> i & 1), False
         if owner is not None and argument.__class__ is np.ndarray:
             if argument is owner or argument.base is owner:
-                return ans, residual, bool(exposed >> i & 1), np.size(owner) > SMALL
+                return ans, residual, bool(exposed >> i & 1), owner.size > SMALL  # type: ignore[union-attr]
     return ans, residual, owner is not None, owner is not None
 
 

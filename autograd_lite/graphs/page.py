@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import html
 import json
@@ -34,10 +35,10 @@ def page(
         pictures = _pictures(graph)
         data.append(_data(graph, pictures))
         svgs = ""
-        for k, drawn in enumerate(pictures):
+        for k, drawn in enumerate([*pictures, *_downwards(pictures)]):
             svg = drawing.to_svg(drawn, target).replace(' id="', f' id="g{i}v{k}-')
             note = f'<p class="note">{html.escape(drawn.note)}</p>' if drawn.note else ""
-            svgs += f'<div class="picture">{note}{svg}</div>'
+            svgs += f'<div class="picture"{" hidden" * (k > 0)}>{note}{svg}</div>'
         title = html.escape(titles[i] if titles else "")
         caption = html.escape(graph.caption)
         views.append(
@@ -86,6 +87,14 @@ def _pictures(graph: Model) -> list[Model]:
             if sum(box.folded for box in folded.boxes) > 1:
                 break
     return [graph] if len(folded.boxes) == len(opened.boxes) else [opened, folded]
+
+
+def _downwards(pictures: Sequence[Model]) -> list[Model]:
+    """Return the pictures from top to bottom, as a narrow screen has room for them."""
+    turned = [copy.copy(graph) for graph in pictures if graph.direction in ("LR", "RL")]
+    for graph in turned:
+        graph.direction = "TB"
+    return turned
 
 
 def _places(graph: Model) -> dict[int, list[str]]:

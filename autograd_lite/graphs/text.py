@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from autograd_lite.graphs.model import Model
 from autograd_lite.graphs.nodes import Contribution, GraphNode, Step
+from autograd_lite.graphs.source import is_formula, replaced
 from autograd_lite.graphs.summary import Summary, shape_text
 
 
@@ -77,14 +78,23 @@ def _insight(node: GraphNode) -> Iterator[str]:
 
 
 def rule_and_names(graph: Model, step: Step, part: Contribution) -> dict[str, str]:
-    """Return a rule, and what the arguments and the result that it reads are here."""
+    """Return a rule in the names that its arguments and result have here.
+
+    Those that a formula cannot be read with, of several words or g, are said in ``where``.
+    """
     node = graph.nodes[step.node]
     if node.insight is not None and len(node.rules) == 1:
         return {"rule": node.insight[0], "where": ""}
-    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments} | {"ans": node.label}
-    used = dict.fromkeys(re.findall(r"\b[a-z]\w*\b", part.rule))
-    names = [f"{name} is {stands[name]}" for name in used if stands.get(name, name) != name]
-    return {"rule": part.rule, "where": ", ".join(names)}
+    if not is_formula(part.rule):
+        return {"rule": part.rule, "where": ""}
+    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments}
+    stands |= {"ans": node.label, "like": graph.nodes[part.target].label}
+    clear = {name: x for name, x in stands.items() if x != "g" and re.fullmatch(r"-?[\w.]+", x)}
+    if node.function == "indexing":
+        clear["b"] = node.options[1:-1]
+    used = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z]\w*", part.rule))
+    names = [f"{name} is {stands[name]}" for name in used if name in stands.keys() - clear.keys()]
+    return {"rule": replaced(part.rule, clear), "where": ", ".join(names)}
 
 
 def _contribution(graph: Model, step: Step, part: Contribution) -> Iterator[str]:

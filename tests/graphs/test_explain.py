@@ -38,12 +38,12 @@ Backward, in the opposite order; g is the gradient of what a step computed
            = 1
   2. t2 = 2 * x
        g = d y/d t2 = 1
-       to x: g * x, where x is 2
+       to x: g * 2
            = 2
            contribution 1 of 3 to x
   3. t1 = x * x
        g = d y/d t1 = 1
-       to x: g * y, where y is x
+       to x: g * x
            = 3
            contribution 2 of 3 to x
        to x: g * x
@@ -53,6 +53,28 @@ Backward, in the opposite order; g is the gradient of what a step computed
 Gradients of the leaves
   d y/d x = 8"""
     )
+
+
+def test_rules_are_told_in_the_names_of_the_reader() -> None:
+    W, X = leaf([[1.0, 2.0], [3.0, 5.0]], "W"), np.array([[1.0, 2.0], [2.0, 3.0]])
+
+    def told(output: ag.Tensor) -> str:
+        return ag.explain(output, names={"X": X})
+
+    assert "to W: Xᵀ @ g\n" in told(X @ W)
+    assert "to W: g @ Xᵀ\n" in told(W @ X)
+    assert "to W: zeros(W.shape)[0, 1] += g\n" in told(W[0, 1])
+    assert "to W: np.where(W == X, g / 2, np.where(~(W < X), g, 0))\n" in told(np.maximum(W, X))
+    assert "to W: -(t1ᵀ @ g @ t1ᵀ)\n" in told(np.linalg.inv(W))
+    assert "to W: g for each term\n" in told(np.sum(W))
+    assert "to W: the cotangent of a in a = u diag(s) vᵀ" in told(np.linalg.svd(W)[1])
+
+
+def test_names_that_make_no_formula_are_said_beside_it() -> None:
+    first, second = leaf([1.0, 2.0], "g"), leaf([1.0, 2.0], "row one")
+    text = ag.explain(first * second)
+    assert "to g: g * y, where y is row one\n" in text
+    assert "to row one: g * x, where x is g\n" in text
 
 
 def test_what_broadcasting_repeated_is_said_to_be_summed() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 import autograd_lite as ag
 from autograd_lite.engine.table import TABLE, Primitive
-from autograd_lite.graphs.source import rule_text
+from autograd_lite.graphs.source import rule_of, rule_text
 from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
 
 
@@ -107,15 +107,36 @@ def test_lambdas_on_one_line_are_told_apart() -> None:
     assert (rule_text(first), rule_text(second)) == ("g * x", "-g / y")
 
 
-def test_a_rule_that_is_a_function_is_told_by_what_it_says_it_does() -> None:
-    def halved(g: Any) -> Any:
-        """Return ``g / 2``.
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("Return ``g / 2``, half of it.\n\n    More.", "g / 2"),
+        ("Return the cotangent of ``x``: ``g / 2``.", "g / 2"),
+        ("Return half of ``g``.", "half of g"),
+        (None, "halved"),
+    ],
+)
+def test_a_rule_that_is_a_function_is_told_by_what_it_says_it_does(
+    says: str | None, told: str
+) -> None:
+    def halved(g: Any) -> Any: ...
 
-        More.
-        """
+    halved.__doc__ = says
+    assert rule_text(halved) == told
 
-    assert rule_text(halved) == "g / 2 (halved)"
+
+def test_a_rule_without_its_source_says_so() -> None:
     assert rule_text(eval("lambda g: g + 1")) == "a lambda whose source is not at hand"
+
+
+def test_no_rule_is_told_by_the_name_of_a_function_of_ours() -> None:
+    for entry in TABLE.values():
+        if isinstance(entry, Primitive):
+            for argnum, rule in enumerate(entry.rules):
+                if rule is not None:
+                    told = rule_of(entry, argnum)
+                    assert not re.search(r"\b_[A-Za-z]|\b(scatter|share|lead|kept|t)\(", told), told
+                    assert told != rule.__name__.lstrip("_")
 
 
 def test_small_values_and_constants_are_kept_without_ceremony() -> None:
