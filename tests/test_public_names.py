@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -141,6 +142,11 @@ def test_a_misspelt_name_is_no_attribute() -> None:
     assert not hasattr(ag, "sofmax")
     with pytest.raises(AttributeError, match=r"^module 'autograd_lite' has no attribute 'sofmax'"):
         ag.sofmax  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_program_that_type_checkers_check_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "tests" / "typed_program.py"), run_name="__main__")
+    assert capsys.readouterr().out.split()[-2:] == ["True", "True"]
 
 
 def test_the_version_is_the_one_that_is_built() -> None:

@@ -47,11 +47,20 @@ def descend(weights: ag.Tensor, steps: int = 3, lr: float = 0.1) -> float:
     """Return the last loss of some steps of gradient descent, written by hand."""
     loss = 0.0
     for _ in range(steps):
-        error = ((x @ weights - y) ** 2).mean()  # not np.mean: see the page on types
+        error = np.mean((x @ weights - y) ** 2)
         error.backward()
         weights.data -= lr * weights.grad
         weights.zero_grad()
         loss = error.item()
+    return loss
+
+
+def fit_line(slope: ag.Tensor) -> ag.Tensor:
+    """Return a loss whose type is known throughout: a tensor comes first, methods follow."""
+    error = slope * x[:, 0] - y
+    loss = (error**2).mean()
+    assert_type(loss, ag.Tensor)
+    ((x[:, 0] * slope - y) ** 2).mean().backward()
     return loss
 
 
@@ -99,6 +108,7 @@ def misspelt() -> bool:
 def main() -> None:
     operators_and_methods(ag.Tensor(np.eye(3), requires_grad=True))
     print(descend(ag.Tensor(np.zeros(3), requires_grad=True)))
+    print(fit_line(ag.Tensor(1.0, requires_grad=True)).item() > 0)
     print(classify(ag.Tensor(np.zeros((3, 2)), requires_grad=True)).shape)
     print(len(train(Classifier())["loss"]))
     print(misspelt(), assert_type(ag.__version__, str) != "")

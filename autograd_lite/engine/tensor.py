@@ -342,7 +342,10 @@ class Tensor(Recorded, ArrayMethods):
     ) -> Any:
         return call(function, args, kwargs)
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+    # "Of objects": so that NumPy's stubs leave the type of ``array @ tensor`` open; docs/types.md.
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.object_]:
         if self._node is not None:
             raise TypeError(
                 f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
