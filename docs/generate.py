@@ -102,7 +102,9 @@ def functions_page():
     for name, entry in rows:
         shown = f"`{name}`" if "." in name else name
         if isinstance(entry, table.Primitive):
-            refused = ", ".join(sorted(entry.parameters[i] for i in entry.unread))
+            refused = ", ".join(
+                sorted(entry.parameters[i] for i, allowed in entry.options.items() if not allowed)
+            )
             lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} |")
         elif isinstance(entry, table.Composite):
             own = inspect.signature(entry.formula).parameters
