@@ -342,6 +342,9 @@ class Tensor(Recorded, ArrayMethods):
     ) -> Any:
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
     # "Of objects": so that NumPy's stubs leave the type of ``array @ tensor`` open; docs/types.md.
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
