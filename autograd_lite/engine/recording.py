@@ -137,12 +137,8 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     if isinstance(entry, Composite):
-        for name in kwargs:
-            if name not in entry.parameters:
-                raise TypeError(
-                    f"{entry.name}: no derivative rule covers the argument {name}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+        if kwargs or len(args) not in entry.direct:
+            args, kwargs = entry.bind(args, kwargs)
         try:
             return entry.formula(*args, **kwargs)
         except (ValueError, IndexError, TypeError) as error:

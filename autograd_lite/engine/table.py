@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -43,6 +44,65 @@ class Signature(NamedTuple):
     defaults: tuple[Any, ...]  # REQUIRED where there is none
     variadic: int | None  # where *operands stands
     positional: int  # how many parameters may be given by position, *operands counted as one
+    nameless: int  # how many of these may not be given by keyword
+    others: bool  # whether **others are taken too, which no rule covers
+
+    def bind(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the argument of each parameter, in order, defaults filled in.
+
+        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last.
+
+        Raises
+        ------
+        TypeError
+            If an argument is missing, given twice, or one that the function does not take.
+        """
+        names, defaults, variadic, positional, nameless, others = self
+        given = len(args)
+        if variadic is None:
+            if given > positional:
+                raise TypeError(f"{name} takes {positional} arguments by position, not {given}")
+            values = [*args, *defaults[given:]]
+            shift = 0
+        else:
+            values = [*args, *defaults[given:variadic], *defaults[variadic + 1 :]]
+            shift = max(given, variadic) - positional
+        for key, value in kwargs.items():
+            place = names.index(key) if key in names else -1
+            if place < nameless or place == variadic:
+                if others:
+                    raise not_covered(name, key)
+                raise TypeError(
+                    f"{name} has no argument {key}=; it takes {', '.join(names[nameless:])}"
+                )
+            if place < min(given, positional):
+                raise TypeError(f"{name} got its argument {key} twice")
+            values[place + shift if place >= positional else place] = value
+        for i, value in enumerate(values):
+            if value is REQUIRED:
+                place = i if variadic is None or i < variadic else i - shift
+                raise TypeError(f"{name}: its argument {names[place]} is missing")
+        return values
+
+    def grouped(self, values: Sequence[Any]) -> list[Any]:
+        """Return what :meth:`bind` returned with those of ``*operands`` as one tuple."""
+        if self.variadic is None:
+            return list(values)
+        end = len(values) - (len(self.parameters) - self.positional)
+        return [*values[: self.variadic], tuple(values[self.variadic : end]), *values[end:]]
+
+
+def is_default(value: Any, default: Any) -> bool:
+    """Whether an argument is the default of its parameter, left out or written out."""
+    return value is default or (type(value) in (int, float, str) and bool(value == default))
+
+
+def not_covered(name: str, argument: str) -> TypeError:
+    """Return the error for an argument that no derivative rule of a function knows of."""
+    return TypeError(
+        f"{name}: no derivative rule covers the argument {argument}=; "
+        f"leave it out, or compute that part with other functions"
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,9 +186,10 @@ class Primitive:
     @functools.cached_property
     def simple(self) -> bool:
         """Whether a call by position gives each parameter its argument: none may be left out."""
-        names, defaults, variadic, positional = self.signature
-        required = all(default is REQUIRED for default in defaults)
-        return required and variadic is None and positional == len(names)
+        signature = self.signature
+        required = all(default is REQUIRED for default in signature.defaults)
+        no_others = signature.positional == len(signature.parameters)
+        return required and signature.variadic is None and no_others
 
     @functools.cached_property
     def reads(self) -> tuple[tuple[str, ...], ...]:
@@ -159,36 +220,8 @@ class Primitive:
     # ------------------------------------------------------------------------ calls
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the argument of each parameter, in order, defaults filled in.
-
-        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last.
-
-        Raises
-        ------
-        TypeError
-            If an argument is missing, given twice, or one that the function does not take.
-        """
-        names, defaults, variadic, positional = self.signature
-        given = len(args)
-        if variadic is None:
-            if given > positional:
-                raise TypeError(f"{self.name} takes {positional} arguments, not {given}")
-            values = [*args, *defaults[given:]]
-            shift = 0
-        else:
-            values = [*args, *defaults[given:variadic], *defaults[positional:]]
-            shift = max(given, variadic) - positional
-        for name, value in kwargs.items():
-            place = names.index(name) if name in names else -1
-            if place < 0 or place == variadic:
-                raise TypeError(f"{self.name} has no argument {name}=; it takes {', '.join(names)}")
-            if place < min(given, positional):
-                raise TypeError(f"{self.name} got its argument {name} twice")
-            values[place + shift if place >= positional else place] = value
-        for i, value in enumerate(values):
-            if value is REQUIRED:
-                raise TypeError(f"{self.name}: its argument {names[i]} is missing")
-        return values
+        """Return the argument of each parameter: see :meth:`Signature.bind`."""
+        return self.signature.bind(self.name, args, kwargs)
 
     @functools.cached_property
     def compute(self) -> Callable[..., Any]:
@@ -202,8 +235,7 @@ class Primitive:
         return self._by_position(self.recorded)
 
     def _by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        names, _, _, positional = self.signature
-        only_by_keyword = names[positional:]
+        only_by_keyword = self.parameters[self.signature.positional :]
         if not only_by_keyword:
             return function
 
@@ -223,21 +255,13 @@ class Primitive:
         TypeError
             If an option is given that no rule reads.
         """
-        names, defaults, variadic, positional = self.signature
-        if variadic is None:
-            values = list(arguments)
-        else:
-            end = len(arguments) - (len(names) - positional)
-            values = [*arguments[:variadic], tuple(arguments[variadic:end]), *arguments[end:]]
+        values = self.signature.grouped(arguments)
         for i in range(len(self.rules), len(values)):
             if self._is_optional(i) and isinstance(values[i], (list, np.ndarray)):
                 values[i] = values[i].copy()
         for i in self.unread:
-            if values[i] is not defaults[i]:
-                raise TypeError(
-                    f"{self.name}: no derivative rule covers the argument {names[i]}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+            if not is_default(values[i], self.defaults[i]):
+                raise not_covered(self.name, self.parameters[i])
         return values
 
     # ------------------------------------------------------------------------ plans
@@ -311,9 +335,58 @@ class Composite:
     name: str
 
     @functools.cached_property
-    def parameters(self) -> frozenset[str]:
-        """The arguments that the formula takes."""
-        return frozenset(inspect.signature(self.formula).parameters)
+    def signature(self) -> Signature:
+        """What the function takes, and beside it the formula; a function in C may not say."""
+        formula = self.formula_signature
+        try:
+            own = _signature(self.function)
+        except ValueError:
+            return formula
+        more = {
+            name: default
+            for name, default in zip(formula.parameters, formula.defaults)
+            if own.others and name not in own.parameters
+        }
+        return own._replace(
+            parameters=(*own.parameters, *more), defaults=(*own.defaults, *more.values())
+        )
+
+    @functools.cached_property
+    def formula_signature(self) -> Signature:
+        """What the formula takes: not every argument of the function, but under the same names."""
+        return _signature(self.formula)
+
+    @functools.cached_property
+    def direct(self) -> range:
+        """How many arguments by position the formula takes just as the function does."""
+        _, defaults, variadic, positional, _, _ = self.formula_signature
+        least = sum(default is REQUIRED for default in defaults[:positional])
+        return range(least, positional + 1) if variadic is None else range(least - 1, sys.maxsize)
+
+    def bind(
+        self, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return a call's arguments as the formula takes them: what is optional, by keyword.
+
+        Raises
+        ------
+        TypeError
+            As for :meth:`Signature.bind`, and if an option is given that the formula lacks.
+        """
+        own, formula = self.signature, self.formula_signature
+        values = own.grouped(own.bind(self.name, args, kwargs))
+        given: list[Any] = []
+        options = {}
+        for i, (name, value, default) in enumerate(zip(own.parameters, values, own.defaults)):
+            if i == own.variadic:
+                given += value
+            elif default is REQUIRED:
+                given.append(value)
+            elif not is_default(value, default):
+                if name not in formula.parameters and not formula.others:
+                    raise not_covered(self.name, name)
+                options[name] = value
+        return given, options
 
 
 class Constant(NamedTuple):
@@ -434,12 +507,11 @@ def is_own(rule: Rule) -> bool:
 def _signature(function: Callable[..., Any]) -> Signature:
     if isinstance(function, np.ufunc):
         count = function.nin
-        return Signature(("x", "y", "z")[:count], (REQUIRED,) * count, None, count)
+        return Signature(("x", "y", "z")[:count], (REQUIRED,) * count, None, count, 0, False)
     if function is np.where:  # has no signature before NumPy 2.4
-        return Signature(("condition", "x", "y"), (REQUIRED,) * 3, None, 3)
-    parameters = [
-        p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD
-    ]
+        return Signature(("condition", "x", "y"), (REQUIRED,) * 3, None, 3, 3, False)
+    every = inspect.signature(function).parameters.values()
+    parameters = [p for p in every if p.kind is not p.VAR_KEYWORD]
     kinds = [p.kind for p in parameters]
     several = inspect.Parameter.VAR_POSITIONAL
     return Signature(
@@ -447,6 +519,8 @@ def _signature(function: Callable[..., Any]) -> Signature:
         tuple(p.default for p in parameters),
         kinds.index(several) if several in kinds else None,
         sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds),
+        kinds.count(inspect.Parameter.POSITIONAL_ONLY),
+        len(parameters) < len(every),
     )
 
 
