@@ -153,13 +153,22 @@ class ArrayMethods:
         """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
         return self._apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
 
-    def compress(self, condition: Any, axis: int | None = None) -> Any:
+    def compress(self, condition: Any, *args: Any, **kwargs: Any) -> Any:
         """Return ``np.compress`` of the array."""
-        return self._apply(np.compress, (condition, self, axis))
+        return self._apply(np.compress, (condition, self, *args), kwargs)
 
-    def astype(self, dtype: DTypeLike) -> Any:
-        """Return the array in another floating-point dtype."""
-        return self._apply(np.astype, (self, np.dtype(dtype)))
+    def astype(
+        self,
+        dtype: DTypeLike,
+        order: str = "K",
+        casting: str = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Any:
+        """Return the array in another floating-point dtype, as an array's own method does."""
+        if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[attr-defined, arg-type]
+            raise TypeError(f"astype cannot cast {self.dtype} to {np.dtype(dtype)}: {casting=}")  # type: ignore[attr-defined]
+        return self._apply(np.astype, (self, np.dtype(dtype)), {"copy": copy})
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to sort in place; ``np.sort`` returns a sorted array."""

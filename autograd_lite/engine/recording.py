@@ -24,6 +24,7 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 SMALL = 128  # elements up to which graphs can show a result without having been asked before
 _NO_KEYWORDS: dict[str, Any] = {}
 _AS_THEY_ARE = frozenset([float, int, bool, np.float64])
+_WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
 
 
@@ -150,6 +151,15 @@ def _call_other(
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
     name = outermost_function(name_of(function))
+    public = getattr(np, getattr(function, "__name__", ""), function)
+    if isinstance(function, np.ufunc) and public is not function:
+        return call(public, args, kwargs)  # what array.clip calls is kept back behind np.clip
+    if function in _WRITING:
+        raise TypeError(
+            f"{name} would write a tensor into an array, which cannot hold its derivative; use "
+            f"np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
+            f"derivative is wanted"
+        )
     raise TypeError(
         f"{name} has no derivative rule; add one with ag.derivative({name}, ...), or call it on "
         f"tensor.data if no derivative is wanted"

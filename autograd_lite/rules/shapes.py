@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -216,7 +217,56 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) 
     return fill.astype(a.dtype if dtype is None else dtype)
 
 
+def _ends(num: int, endpoint: Any, dtype: Any) -> tuple[Any, Any]:
+    """Return the weights of start and stop in numbers evenly spaced between them."""
+    of_stop = (np.arange(num) / max(num - bool(endpoint), 1)).astype(dtype)
+    return 1 - of_stop, of_stop
+
+
+def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int) -> Any:
+    """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
+    g, step = g if retstep else (g, 0)
+    d = np.moveaxis(g, axis, -1) @ _ends(num, endpoint, g.dtype)[which]
+    steps = num - bool(endpoint)
+    return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
+
+
+@composite(np.logspace)
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
+    """Return powers of a base, the exponents evenly spaced."""
+    if np.ndim(base):
+        ndim = max(map(np.ndim, (start, stop, base)))
+        start, stop, base = (_with_axes(as_array(a), ndim) for a in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    ans = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+    return ans if dtype is None else ans.astype(dtype)
+
+
 # fmt: off
+# ---------------------------------------------------------------------------- numbers in a row
+derivative(np.linspace,
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 0),
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 1),
+           ignores=["dtype"], broadcasts=True)
+derivative(np.geomspace,  # start**(1 - w) * stop**w
+           lambda g, ans, start, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 0) / start,
+           lambda g, ans, stop, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 1) / stop,
+           ignores=["dtype"], broadcasts=True, domain=(0.2, 2))
+enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached through like=
+                np.broadcast_to(as_array(fill_value), shape).astype(
+                    as_array(fill_value).dtype if dtype is None else dtype))
+
+# ---------------------------------------------------------------------------- shapes
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
 derivative(np.expand_dims,  lambda g, like: g.reshape(like.shape), ignores=["axis"])
 derivative(np.squeeze,      lambda g, like: g.reshape(like.shape), ignores=["axis"])
