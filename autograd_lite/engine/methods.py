@@ -33,10 +33,18 @@ def _comparison(function: np.ufunc) -> Callable[[object, Any], Any]:
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method that hands the array to a function, as the first argument."""
+    method: Callable[..., Any]
+    if isinstance(function, np.ufunc):  # to which a second array would be one to write to
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self._apply(function, (self, *args), kwargs)
+        def method(self: Any) -> Any:
+            return self._apply(function, (self,))
 
+    else:
+
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._apply(function, (self, *args), kwargs)
+
+    method.__qualname__ = f"Tensor.{function.__name__}"
     method.__name__ = function.__name__
     method.__doc__ = f"Return ``{name_of(function)}`` of the array."
     return method
@@ -166,8 +174,9 @@ class ArrayMethods:
         copy: bool = True,
     ) -> Any:
         """Return the array in another floating-point dtype, as an array's own method does."""
-        if not np.can_cast(self.dtype, dtype, casting):  # type: ignore[attr-defined, arg-type]
-            raise TypeError(f"astype cannot cast {self.dtype} to {np.dtype(dtype)}: {casting=}")  # type: ignore[attr-defined]
+        own: Any = self.dtype  # type: ignore[attr-defined]
+        if not np.can_cast(own, dtype, casting):  # type: ignore[arg-type]
+            raise TypeError(f"astype: cannot cast {own} to {np.dtype(dtype)} by {casting=}")
         return self._apply(np.astype, (self, np.dtype(dtype)), {"copy": copy})
 
     def sort(self, *args: Any, **kwargs: Any) -> None:

@@ -61,7 +61,8 @@ class Signature(NamedTuple):
         given = len(args)
         if variadic is None:
             if given > positional:
-                raise TypeError(f"{name} takes {positional} arguments by position, not {given}")
+                most = f"{positional} argument{'s' * (positional != 1)}"
+                raise TypeError(f"{name} takes {most} by position, not {given}")
             values = [*args, *defaults[given:]]
             shift = 0
         else:
