@@ -20,7 +20,7 @@ import autograd_lite as ag
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.names import name_of
 from autograd_lite.engine.recording import bare
-from autograd_lite.engine.table import TABLE, Composite
+from autograd_lite.engine.table import TABLE, Composite, Signature
 from autograd_lite.transforms.trees import flatten
 from tests import samples_layers
 from tests.harness import _Held, _replaced, is_elementwise, ufunc_samples
@@ -200,15 +200,26 @@ class Tally:
                 self.refused += 1
                 continue
             twice = second and number % 4 == 0
-            self.forms += 1
-            self.second += twice
-            try:
-                found = outcome(call, form, twice)
-            except Exception as error:
-                self.differing.append(f"{shown(name, form)} raises {error}")
-                continue
-            if len(found) != len(expected[twice]) or not all(map(same, found, expected[twice])):
-                self.differing.append(shown(name, form))
+            self.try_form(name, call, form, expected[twice], twice)
+
+    def try_form(
+        self,
+        name: str,
+        call: Callable[..., Any],
+        form: Form,
+        expected: Sequence[np.ndarray],
+        twice: bool,
+    ) -> None:
+        """Compare one form of a call with what is expected."""
+        self.forms += 1
+        self.second += twice
+        try:
+            found = outcome(call, form, twice)
+        except Exception as error:
+            self.differing.append(f"{shown(name, form)} raises {error}")
+            return
+        if len(found) != len(expected) or not all(map(same, found, expected)):
+            self.differing.append(shown(name, form))
 
     def check(self, functions: int, forms: int) -> None:
         """Fail if anything differed, or less was tried than should have been."""
@@ -578,3 +589,73 @@ def test_keyword_only_and_positional_only_are_kept_apart():
 
     with pytest.raises(TypeError, match=r"same_as has no argument x=; it takes y$"):
         same_as(x=t)
+
+
+# ---------------------------------------------------------------------------- planted faults
+
+
+def _places(signature: Signature, kwargs: dict[str, Any]) -> list[int]:
+    return sorted(signature.parameters.index(name) for name in kwargs)
+
+
+def neighbours_swapped(signature, args, kwargs, values):
+    """Give what is given by keyword to the parameter before, and that one's to it."""
+    place = _places(signature, kwargs)[-1]
+    if place and signature.variadic is None:
+        values[place - 1], values[place] = values[place], values[place - 1]
+    return values
+
+
+def left_at_default(signature, args, kwargs, values):
+    """Forget the last argument given by keyword, where it may be left out."""
+    place = _places(signature, kwargs)[-1]
+    if signature.variadic is None and signature.defaults[place] is not inspect.Parameter.empty:
+        values[place] = signature.defaults[place]
+    return values
+
+
+def in_the_order_given(signature, args, kwargs, values):
+    """Take arguments by keyword for those that follow the ones by position."""
+    if signature.variadic is None:
+        values[len(args) : len(args) + len(kwargs)] = kwargs.values()
+    return values
+
+
+@pytest.mark.parametrize("fault", [neighbours_swapped, left_at_default, in_the_order_given])
+@pytest.mark.usefixtures("table")
+def test_wrong_bindings_are_noticed(fault, monkeypatch, record_property):
+    bind, planted = Signature.bind, []
+
+    def wrong(self, name, args, kwargs):
+        values = bind(self, name, args, kwargs)
+        if not kwargs:
+            return values
+        other = fault(self, args, kwargs, list(values))
+        if any(a is not b for a, b in zip(values, other)):
+            planted.append(name)
+        return other
+
+    caught: dict[str, int] = {}
+    for sample in (*table_samples(), *users_samples()):
+        if isinstance(sample.function, np.ufunc):
+            continue  # whose arguments go by position
+        first, *every = forms(sample, parameters_of(sample.function, sample))
+        for form in every:
+            if not form[1] or not is_taken(sample.function, form):
+                continue
+            tally, count = Tally(), len(planted)
+            expected = outcome(sample.function, first, False)
+            with monkeypatch.context() as patch:
+                patch.setattr(Signature, "bind", wrong)
+                tally.try_form("", sample.function, form, expected, False)
+            if len(planted) > count:
+                name = name_of(sample.function)
+                caught[name] = caught.get(name, 0) + len(tally.differing)
+    missed = [name for name, count in caught.items() if not count]
+    record_property(
+        f"wrong bindings ({fault.__name__})",
+        f"noticed in {sum(caught.values())} forms of {len(caught) - len(missed)} functions, "
+        f"in none of {', '.join(missed) or 'no other'}",
+    )
+    assert len(caught) > 30
+    assert len(missed) < len(caught) / 10
