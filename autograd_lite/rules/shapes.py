@@ -255,7 +255,7 @@ def logspace(
 derivative(np.linspace,
            lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 0),
            lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 1),
-           ignores=["dtype"], broadcasts=True)
+           ignores=["dtype", "device"], broadcasts=True)
 derivative(np.geomspace,  # start**(1 - w) * stop**w
            lambda g, ans, start, num, endpoint, axis:
                _evenly(g * ans, num, endpoint, False, axis, 0) / start,
