@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 
 from autograd_lite.rules.elementwise import sinc_derivative
@@ -12,7 +14,7 @@ SAMPLES = [
     Sample(np.where, [True, False], 1.0, normal(3, 1)),
     Sample(np.clip, distinct(2, 5), -0.4, 0.6),
     Sample(np.clip, distinct(2, 5), distinct(5) - 0.1, 0.6),
-    Sample(np.clip, distinct(6), max=0.2),
+    Sample(np.clip, distinct(6), None, 0.2),
     Sample(np.nan_to_num, normal(2, 3), linear=True),
     Sample(np.sinc, normal(2, 3), analytic=True),
     Sample(np.sinc, np.array([0.0, 1e-9, 1e-3, 0.3, 0.4, 4.0])),
@@ -32,3 +34,5 @@ SAMPLES = [
     Sample(np.interp, 0.5 * normal(5), np.array([-0.3, 0.1, 0.4]), normal(3), -1.0, 2.0),
     Sample(np.divmod, positive(2, 3), positive(3)),
 ]
+if inspect.signature(np.clip).parameters["a_max"].default is not inspect.Parameter.empty:
+    SAMPLES.append(Sample(np.clip, distinct(6), max=0.2))  # since NumPy 2.1

@@ -133,7 +133,6 @@ class ArrayMethods:
     cumprod = _method(np.cumprod)
     any = _method(np.any)
     all = _method(np.all)
-    clip = _method(np.clip)
     round = _method(np.round)
     trace = _method(np.trace)
     diagonal = _method(np.diagonal)
@@ -160,6 +159,10 @@ class ArrayMethods:
     def transpose(self, *axes: Any) -> Any:
         """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
         return self._apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
+
+    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Any:
+        """Return ``np.clip`` of the array, by the names that an array's own method has."""
+        return self._apply(np.clip, (self, min, max), {"out": out})
 
     def compress(self, condition: Any, *args: Any, **kwargs: Any) -> Any:
         """Return ``np.compress`` of the array."""
