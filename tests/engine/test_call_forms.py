@@ -203,8 +203,12 @@ class Tally:
         plain: Callable[..., Any] | None = None,
         second: bool = True,
     ) -> None:
-        """Compare every form of a call with the first; ``plain`` says which NumPy takes."""
+        """Compare every form of a call with the first, and that with ``plain``, of arrays."""
         self.functions.add(name)
+        if plain is not None and is_taken(plain, every[0]):
+            values = outcome(call, every[0], False)
+            for a, b in zip(values, flatten(plain(*every[0][0], **every[0][1]))[0]):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15, err_msg=name)
         expected = {twice: outcome(call, every[0], twice) for twice in (False, second)}
         for number, form in enumerate(every[1:]):
             if not is_taken(plain or call, form):
@@ -366,6 +370,12 @@ def test_a_cast_that_is_not_allowed_is_refused():
         TypeError, match=r"astype: cannot cast float64 to float32 by casting='safe'"
     ):
         t.astype(np.float32, casting="safe")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_cast_copies_unless_it_may_not(copy):
+    t = ag.Tensor([1.5], requires_grad=True)
+    assert np.shares_memory(t._values, t.astype(float, copy=copy)._values) != copy
 
 
 # ---------------------------------------------------------------------------- users' functions
@@ -562,6 +572,10 @@ MESSAGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "of a function with others": (
         lambda t: np.pad(t, 1, "constant", end_values=1),
         "np.pad: no derivative rule covers the argument end_values=",
+    ),
+    "another option of a ufunc": (
+        lambda t: np.vecdot(t, t, axis=0),
+        "np.vecdot: no derivative rule covers axis=",
     ),
     "an option of a ufunc": (
         lambda t: np.exp(t, order="F"),
