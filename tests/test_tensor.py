@@ -438,30 +438,30 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "np.copyto": (
         lambda t, u: np.copyto(np.zeros(3), t),
         TypeError,
-        "np.copyto would write a tensor into an array, which cannot hold its derivative; use "
+        "np.copyto writes into an array, which cannot hold a tensor's derivative; use "
         "np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
         "derivative is wanted",
     ),
-    "np.put": (lambda t, u: np.put(np.zeros(3), [0], t[0]), TypeError, "np.put would write"),
+    "np.put": (lambda t, u: np.put(np.zeros(3), [0], t[0]), TypeError, "np.put writes into"),
     "np.place": (
         lambda t, u: np.place(np.zeros(3), np.ones(3, bool), t),
         TypeError,
-        "np.place would write a tensor",
+        "np.place writes into an array",
     ),
     "np.putmask": (
         lambda t, u: np.putmask(np.zeros(3), np.ones(3, bool), t),
         TypeError,
-        "np.putmask would write a tensor",
+        "np.putmask writes into an array",
     ),
     "np.put_along_axis": (
         lambda t, u: np.put_along_axis(np.zeros(3), np.array([0]), t[0], 0),
         TypeError,
-        "np.put_along_axis would write a tensor",
+        "np.put_along_axis writes into an array",
     ),
     "np.fill_diagonal of a tensor": (
         lambda t, u: np.fill_diagonal(np.outer(t, u), 0.0),
         TypeError,
-        "np.fill_diagonal would write",
+        "np.fill_diagonal writes into",
     ),
     "float": (
         lambda t, u: float(t[0]),
@@ -660,7 +660,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "np.full_like": (
         lambda t, u: np.full_like(np.ones(3), t),
         TypeError,
-        "np.full_like would write a tensor into an array",
+        "np.full_like writes into an array",
     ),
     "np.average of a list": (
         lambda t, u: np.average(t, weights=[t[0], t[1], t[2]]),

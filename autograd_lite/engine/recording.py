@@ -156,7 +156,7 @@ def _call_other(
         return call(public, args, kwargs)  # what array.clip calls is kept back behind np.clip
     if function in _WRITING:
         raise TypeError(
-            f"{name} would write a tensor into an array, which cannot hold its derivative; use "
+            f"{name} writes into an array, which cannot hold a tensor's derivative; use "
             f"np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
             f"derivative is wanted"
         )
