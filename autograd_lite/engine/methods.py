@@ -33,17 +33,12 @@ def _comparison(function: np.ufunc) -> Callable[[object, Any], Any]:
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method that hands the array to a function, as the first argument."""
-    method: Callable[..., Any]
-    if isinstance(function, np.ufunc):  # to which a second array would be one to write to
 
-        def method(self: Any) -> Any:
-            return self._apply(function, (self,))
+    def of_any(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._apply(function, (self, *args), kwargs)
 
-    else:
-
-        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return self._apply(function, (self, *args), kwargs)
-
+    # To a ufunc, a second array would be one to write to.
+    method = _unary(function) if isinstance(function, np.ufunc) else of_any
     method.__qualname__ = f"Tensor.{function.__name__}"
     method.__name__ = function.__name__
     method.__doc__ = f"Return ``{name_of(function)}`` of the array."
@@ -168,19 +163,10 @@ class ArrayMethods:
         """Return ``np.compress`` of the array."""
         return self._apply(np.compress, (condition, self, *args), kwargs)
 
-    def astype(
-        self,
-        dtype: DTypeLike,
-        order: str = "K",
-        casting: str = "unsafe",
-        subok: bool = True,
-        copy: bool = True,
-    ) -> Any:
+    def astype(self, dtype: DTypeLike, *options: Any, copy: bool = True, **more: Any) -> Any:
         """Return the array in another floating-point dtype, as an array's own method does."""
-        own: Any = self.dtype  # type: ignore[attr-defined]
-        if not np.can_cast(own, dtype, casting):  # type: ignore[arg-type]
-            raise TypeError(f"astype: cannot cast {own} to {np.dtype(dtype)} by {casting=}")
-        return self._apply(np.astype, (self, np.dtype(dtype)), {"copy": copy})
+        empty = np.empty(0, self.dtype).astype(dtype, *options, **more)  # type: ignore[attr-defined]
+        return self._apply(np.astype, (self, empty.dtype), {"copy": copy})
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to sort in place; ``np.sort`` returns a sorted array."""

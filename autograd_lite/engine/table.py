@@ -337,20 +337,11 @@ class Composite:
 
     @functools.cached_property
     def signature(self) -> Signature:
-        """What the function takes, and beside it the formula; a function in C may not say."""
-        formula = self.formula_signature
+        """What the function takes; of one in C that does not say, what the formula takes."""
         try:
-            own = _signature(self.function)
+            return _signature(self.function)
         except ValueError:
-            return formula
-        more = {
-            name: default
-            for name, default in zip(formula.parameters, formula.defaults)
-            if own.others and name not in own.parameters
-        }
-        return own._replace(
-            parameters=(*own.parameters, *more), defaults=(*own.defaults, *more.values())
-        )
+            return self.formula_signature
 
     @functools.cached_property
     def formula_signature(self) -> Signature:
@@ -374,17 +365,20 @@ class Composite:
         TypeError
             As for :meth:`Signature.bind`, and if an option is given that the formula lacks.
         """
-        own, formula = self.signature, self.formula_signature
-        values = own.grouped(own.bind(self.name, args, kwargs))
+        own, takes = self.signature, self.formula_signature.parameters
+        options = {  # of the function's **others
+            name: kwargs[name] for name in kwargs if name in takes and name not in own.parameters
+        }
+        named = {name: kwargs[name] for name in kwargs if name not in options}
+        values = own.grouped(own.bind(self.name, args, named))
         given: list[Any] = []
-        options = {}
         for i, (name, value, default) in enumerate(zip(own.parameters, values, own.defaults)):
             if i == own.variadic:
                 given += value
             elif default is REQUIRED:
                 given.append(value)
             elif not is_default(value, default):
-                if name not in formula.parameters and not formula.others:
+                if name not in takes and not self.formula_signature.others:
                     raise not_covered(self.name, name)
                 options[name] = value
         return given, options

@@ -24,7 +24,7 @@ from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, noted
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
-from autograd_lite.engine.table import is_default
+from autograd_lite.engine.table import REQUIRED, is_default
 from autograd_lite.engine.tape import pullback
 
 _UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
@@ -324,7 +324,8 @@ class Tensor(Recorded, ArrayMethods):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
         if kwargs:
-            kwargs = {k: v for k, v in kwargs.items() if not _is_usual(k, v)}
+            usual = _UFUNC_OPTIONS
+            kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -428,11 +429,6 @@ class Tensor(Recorded, ArrayMethods):
 
 
 recording.Tensor = Tensor
-
-
-def _is_usual(option: str, value: Any) -> bool:
-    """Whether a ufunc's option is the default, written out."""
-    return option in _UFUNC_OPTIONS and is_default(value, _UFUNC_OPTIONS[option])
 
 
 def _check_not_retired(leaf: Leaf) -> None:

@@ -275,6 +275,8 @@ def test_formulas_take_numpys_names_in_numpys_order():
     for entry in TABLE.values():
         if isinstance(entry, Composite):
             own, formula = entry.signature, entry.formula_signature
+            if own.others:  # of np.pad and, before NumPy 2.1, np.clip
+                formula = formula._replace(parameters=formula.parameters[: formula.positional])
             leading = formula.parameters[: formula.positional]
             unknown = {*formula.parameters} - {*own.parameters}
             if unknown or leading != own.parameters[: formula.positional]:
@@ -366,9 +368,7 @@ def test_every_form_of_a_method_gives_the_same_bits(record_property):
 
 def test_a_cast_that_is_not_allowed_is_refused():
     t = ag.Tensor([1.5], requires_grad=True)
-    with pytest.raises(
-        TypeError, match=r"astype: cannot cast float64 to float32 by casting='safe'"
-    ):
+    with pytest.raises(TypeError, match=r"Cannot cast .* according to the rule 'safe'"):
         t.astype(np.float32, casting="safe")
 
 
