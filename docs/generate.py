@@ -1,9 +1,9 @@
 """Write what the code itself is the source of in these pages: ``python docs/generate.py``.
 
 That is functions.md, from the table of rules, questions.md, from examples/questions, what each page
-shows below a Python block as its output, and the tables of benchmarks.md, from the figures that
-``python -m benchmarks --peers --json docs/benchmarks.json`` measured last. Pictures that a block
-saves go to docs/pictures.
+shows below a Python block as its output, and the tables of benchmarks.md and speed.md and their
+picture, from the figures that ``python -m benchmarks --peers --json docs/benchmarks.json`` measured
+last. Pictures and pages to step through that a block saves go to docs/pictures.
 """
 
 import argparse
@@ -26,8 +26,8 @@ sys.path.insert(0, str(HERE.parent))
 
 import autograd_lite.rules.special  # noqa: E402, F401  # so that SciPy is listed
 from autograd_lite.engine import table  # noqa: E402
+from benchmarks.picture import ratios  # noqa: E402
 from benchmarks.timing import duration, markdown  # noqa: E402
-from examples.questions import SUBJECTS  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
 
 FUNCTIONS = """# Functions covered
@@ -59,11 +59,12 @@ a one-hot target y and L = −Σ y log ŷ,
 
     dL/dz = ŷ − y, so dL/dW = Xᵀ(ŷ − y) for z = XW.
 
-This page is what `python -m examples.questions` prints; `python -m examples.questions iris_weights`
-prints one of the five, NAMES.
+This page is what `python -m examples.questions` prints; `--help` says how to print one of the five.
 
-In the tables, a claimed gradient stands beside the one from backpropagation and a numeric one; an
-ulp is the distance from one floating-point number to the next.
+The answer stands first, then what shows it. Classes, inputs and cells are counted from 0, in the
+questions as in the code. In the tables, a claimed gradient stands beside the one from
+backpropagation and a numeric one; an ulp is the distance from one floating-point number to the
+next.
 
 """
 
@@ -101,7 +102,9 @@ def functions_page():
     for name, entry in rows:
         shown = f"`{name}`" if "." in name else name
         if isinstance(entry, table.Primitive):
-            refused = ", ".join(sorted(entry.parameters[i] for i in entry.unread))
+            refused = ", ".join(
+                sorted(entry.parameters[i] for i, allowed in entry.options.items() if not allowed)
+            )
             lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} |")
         elif isinstance(entry, table.Composite):
             own = inspect.signature(entry.formula).parameters
@@ -123,11 +126,11 @@ def questions_page(folder):
     sys.argv[1:] = ["--pictures", str(pictures)]
     with redirect_stdout(printed):
         print_questions()
-    names = ",\n".join(f"`{name}`" for name in SUBJECTS)
     text = printed.getvalue().replace(f"{pictures.as_posix()}/", "pictures/")
-    return QUESTIONS.replace("NAMES", names) + text.rstrip() + "\n"
+    return QUESTIONS + text.rstrip() + "\n"
 
 
+WITH_FIGURES = ("benchmarks.md", "speed.md")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "=== end of block ==="
 
@@ -174,7 +177,7 @@ def refreshed(text):
         return text
     with tempfile.TemporaryDirectory() as folder:
         printed = outputs(blocks, Path(folder))
-        for picture in Path(folder).glob("*.svg"):
+        for picture in (*Path(folder).glob("*.svg"), *Path(folder).glob("*.html")):
             shutil.copy(picture, HERE / "pictures")
     for (code, shown), output in reversed(list(zip(blocks, printed))):
         start, end = shown.span() if shown else (code.end(), code.end())
@@ -183,20 +186,33 @@ def refreshed(text):
     return text
 
 
+def figures():
+    """Return the figures that were recorded last."""
+    return json.loads((HERE / "benchmarks.json").read_text(encoding="utf-8"))
+
+
 def with_figures(text):
-    """Return benchmarks.md with the tables that the recorded figures make: medians alone."""
-    figures = json.loads((HERE / "benchmarks.json").read_text(encoding="utf-8"))
-    machine = figures.pop("machine")
-    text = re.sub(r"(?<=<!-- machine -->\n).*\n", lambda _: f"{machine}.\n", text)
+    """Return a page with the tables that the recorded figures make: medians alone.
+
+    A comment above a table names the benchmark, values that rows must have, and the columns:
+    ``<!-- accuracy dtype=float32: label ahead by, PyTorch -->``.
+    """
+    recorded = figures()
+    text = re.sub(r"(?<=<!-- machine -->\n).*\n", f"{recorded.pop('machine')}.\n", text)
 
     def table(place):
-        kind, *chosen = place[2].split()
-        shown = [
-            {k: duration(v["median"]) if isinstance(v, dict) else v for k, v in row.items()}
-            for row in figures[kind]
-            if all(str(row[name]) == value for name, value in (c.split("=") for c in chosen))
-        ]
-        return f"{place[1]}{markdown(shown)}"
+        rows, _, columns = place[2].partition(": ")
+        kind, *chosen = rows.split()
+        shown = []
+        for row in recorded[kind]:
+            if all(str(row[name]) == value for name, value in (c.split("=") for c in chosen)):
+                row |= {k: duration(v["median"]) for k, v in row.items() if isinstance(v, dict)}
+                if "classes" in row:
+                    row["size"] = f"{row['batch']} x {row['classes']}"
+                shown.append({name: row[name] for name in columns.split(", ") if name in row})
+        # No line ends between a number and its unit, or within 128 x 10.
+        tied = re.sub(r"(?<=\d) (?=[^\s|])|(?<=\d x) (?=\d)", "\N{NO-BREAK SPACE}", markdown(shown))
+        return f"{place[1]}{tied}"
 
     return re.sub(r"(<!-- (?!machine)(.+) -->\n\n)(?:\|.*\n)*", table, text)
 
@@ -206,11 +222,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only-pages", type=Path, metavar="FOLDER", help="write the pages here")
     folder = parser.parse_args().only_pages
-    figures = (HERE / "benchmarks.md").read_text(encoding="utf-8")
     for name, text in (
         ("functions.md", functions_page()),
         ("questions.md", questions_page(folder or HERE)),
-        ("benchmarks.md", with_figures(figures)),
+        *((name, with_figures((HERE / name).read_text("utf-8"))) for name in WITH_FIGURES),
+        ("pictures/benchmarks.svg", ratios(figures()["speed"])),
     ):
         ((folder or HERE) / name).write_text(text, encoding="utf-8")
     if folder is None:

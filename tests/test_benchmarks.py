@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -127,6 +129,20 @@ def test_bad_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit, match="draws the benchmark 'fused'"):
         picture.draw({}, Path("unwritten.png"))
+
+
+def test_the_chart_puts_each_ratio_on_its_side_of_one() -> None:
+    row = {"batch": 32, "classes": 3}
+    row |= {f"/ {peer}": ratio for peer, ratio in zip(picture.MARKS, (0.5, 1.0, 4.0))}
+    svg = picture.ratios([row])
+    ElementTree.fromstring(svg)
+    (one,) = re.findall(r'class="one" d="M([\d.]+) ', svg)
+    marks = re.findall(r'class="m(\d)" transform="translate\(([\d.]+) 66\)"', svg)
+    left, middle, right = (float(x) for _, x in sorted(marks))
+    assert left < middle < right
+    assert middle == float(one)
+    assert right - middle == pytest.approx(2 * (middle - left), abs=0.2)  # twice as far: 4 and 1/2
+    assert ">32 x 3</text>" in svg
 
 
 def test_times_are_taken_in_turn() -> None:

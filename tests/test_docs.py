@@ -74,6 +74,13 @@ def test_a_pages_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / link.partition("#")[0]).exists(), link
 
 
+def test_the_calls_of_the_composed_loss_are_counted_in_words_as_in_the_output() -> None:
+    text = (DOCS / "softmax_cross_entropy.md").read_text(encoding="utf-8")
+    assert "is nine recorded calls" in text
+    assert "composed loss: nine calls" in text
+    assert "\n```text\n9 np.subtract, " in text
+
+
 def documented() -> dict[str, Any]:
     """Return the functions and classes that the package or a page of docs/api/ names."""
     found = {f"autograd_lite.{name}": value for name, value in vars(ag).items()}
@@ -103,7 +110,7 @@ def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> Non
 
 
 def test_pictures_do_not_say_where_they_were_made() -> None:
-    pictures = [*DOCS.rglob("*.svg"), *DOCS.rglob("*.json")]
+    pictures = [path for kind in ("svg", "json", "html") for path in DOCS.rglob(f"*.{kind}")]
     assert pictures
     for path in pictures:
         text = path.read_text(encoding="utf-8")
@@ -111,10 +118,32 @@ def test_pictures_do_not_say_where_they_were_made() -> None:
         assert str(ROOT) not in text, path.name
 
 
+@pytest.mark.parametrize("name", ["index", "questions", "backpropagation"])
+def test_a_page_to_step_through_is_embedded(name: str) -> None:
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r'<iframe src="([^"]+)" title="[^"]+"', text)
+    assert f"]({source})" in text  # also to be opened in a window of its own
+    page = (DOCS / source).read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    script = (ROOT / "autograd_lite" / "graphs" / "explorer.js").read_text(encoding="utf-8")
+    assert f"<script>{script}</script>" in page, STALE
+
+
 def test_the_pages_are_all_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for path in PAGES:
         assert f": {path.relative_to(DOCS).as_posix()}\n" in menu
+
+
+def test_the_style_and_the_script_of_the_site_are_there() -> None:
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^extra_(?:css|javascript): \[(.*)\]$", settings, re.MULTILINE)
+    assert sorted(named) == ["as_file.js", "site.css"]
+    script = (DOCS / "as_file.js").read_text(encoding="utf-8")
+    folder = re.search(r"^site_dir: (.*)$", settings, re.MULTILINE)
+    assert folder
+    assert f"http.server -d {folder[1]}<" in script
+    assert all((DOCS / name).is_file() for name in named)
 
 
 def test_generated_pages_are_current(tmp_path: Path) -> None:
@@ -128,8 +157,9 @@ def test_generated_pages_are_current(tmp_path: Path) -> None:
         timeout=120,
         check=True,
     )
-    made = sorted(tmp_path.glob("*.md"))
-    assert [path.name for path in made] == ["benchmarks.md", "functions.md", "questions.md"]
+    made = [*sorted(tmp_path.glob("*.md")), tmp_path / "pictures" / "benchmarks.svg"]
+    names = ["benchmarks.md", "functions.md", "questions.md", "speed.md", "benchmarks.svg"]
+    assert [path.name for path in made] == names
     for path in made:
-        shown = (DOCS / path.name).read_text(encoding="utf-8")
+        shown = (DOCS / path.relative_to(tmp_path)).read_text(encoding="utf-8")
         assert without_ulps(path.read_text(encoding="utf-8")) == without_ulps(shown), STALE

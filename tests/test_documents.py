@@ -95,6 +95,15 @@ def test_the_readmes_commands_are_those_that_are_checked() -> None:
     assert re.search(r"^python -m pytest\b", ci, re.MULTILINE)
 
 
+def test_the_scikit_learn_that_is_installed_is_new_enough_for_the_classifiers() -> None:
+    source = (ROOT / "autograd_lite/sklearn.py").read_text(encoding="utf-8")
+    needed = re.search(r"scikit-learn ([\d.]+) or later", source)
+    asked = re.findall(r"scikit-learn>=([\d.]+)", (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert needed
+    assert len(asked) > 1
+    assert set(asked) == {needed[1]}
+
+
 Execute = Callable[..., str]
 
 

@@ -29,7 +29,7 @@ def tables(page: str) -> list[str]:
 
 def wrong_cells(table: str) -> dict[str, float]:
     """Return the cells marked as wrong, and by how much they are."""
-    found = re.findall(r"^ *(\[[\d,]*\]).* ([-+][\d.e+-]+)  WRONG", table, re.MULTILINE)
+    found = re.findall(r"^ *(\[[\d,]*\])  WRONG .* ([-+][\d.e+-]+)$", table, re.MULTILINE)
     return {cell: float(size) for cell, size in found}
 
 
@@ -44,7 +44,7 @@ def of(subject: str) -> pytest.MarkDecorator:
 
 @of("who_lowers_the_others")
 def test_the_gradient_reaches_the_other_classes(page: str) -> None:
-    assert "fused  loss 1.203973   dL/dz [-0.7 0.6 0.1]" in page  # -log 0.3
+    assert "\nfused: loss 1.203973, dL/dz\n[-0.7  0.6  0.1]\n" in page  # -log 0.3
     right, belief = tables(page)
     assert wrong_cells(right) == {}
     assert "agrees with backpropagation" in right
@@ -56,7 +56,7 @@ def test_the_gradient_reaches_the_other_classes(page: str) -> None:
     assert all(abs(sum(row) - 1) < 2e-4 for row in shown)
     assert [row[0] for row in shown] == sorted(row[0] for row in shown)
     assert shown[-1][0] > 0.98
-    assert "the first probability rose at every step: True" in page
+    assert "the right class's probability rose at every step: True" in page
 
 
 @of("iris_weights")
@@ -71,7 +71,7 @@ def test_both_claims_about_iris_are_wrong_in_the_other_column(page: str) -> None
         assert "wrong in 2 of 4 cells" in claim
         assert "left at zero" in claim
     assert wrong_cells(right) == {}
-    assert "(1.358580, 0.286017)" in page  # ŷ₂ x
+    assert "(1.358580, 0.286017)" in page  # ŷ₁ x
 
 
 @of("which_neuron")
@@ -81,6 +81,7 @@ def test_the_gradient_sums_to_zero_not_one(page: str) -> None:
     assert wrong_cells(softmax) == {"[2]": 1.0}
     assert "p in place of p - y" in softmax
     assert re.findall(r"in (\d+)%$", page, re.MULTILINE) == ["100", "100"]
+    assert "label 2: only −log ŷ₂" in " ".join(page.split())  # counted as the cells are
 
 
 @of("probability_minus_target")
@@ -96,7 +97,7 @@ def test_probability_minus_target_is_right(page: str) -> None:
 
 @of("zero_for_other_classes")
 def test_the_claim_of_zeros_is_wrong_in_every_cell(page: str) -> None:
-    assert "dL/dz [0.1 0.2 0.1 -0.6 0.2]" in page
+    assert "dL/dz\n[ 0.1  0.2  0.1 -0.6  0.2]\n" in page
     claim, right, in_probabilities = tables(page)
     assert wrong_cells(claim) == {"[0]": -0.1, "[1]": -0.2, "[2]": -0.1, "[3]": 1.2, "[4]": -0.2}
     assert "the sign is flipped, and cells are left at zero" in claim
@@ -109,7 +110,8 @@ def test_fused_and_unfused_agree_and_the_graph_is_drawn(
 ) -> None:
     page = printed(subject, capsys, tmp_path)
     assert float(re.findall(r"the gradients differ by (.*) ulp at most", page)[0]) <= 8
-    assert "**" in page  # the answer in words
+    asked, answered = page.index("\n> "), page.index("\n\n**")
+    assert asked < answered < page.index("```")  # the answer in words, before what shows it
     assert "cross_entropy" in (tmp_path / f"{subject}.svg").read_text(encoding="utf-8")
 
 

@@ -62,9 +62,9 @@ def check_closed_form(
     --------
     >>> x = np.array([1.0, 2.0])
     >>> print(ag.check_closed_form(lambda x: np.sum(x**3), lambda x: 3 * x, x))
-          cell        claimed       backprop        numeric  difference
-           [0]              3              3              3  0 ulp
-           [1]              6             12             12  -6  WRONG
+    cell  verdict  claimed  backprop  numeric  difference
+     [0]  ok             3         3        3  0 ulp
+     [1]  WRONG          6        12       12  -6
     The closed form is wrong in 1 of 2 cells.
     """
     caller = "ag.check_closed_form"

@@ -45,19 +45,17 @@ class Cell:
     verdict: str
     slopes: tuple[float, float]
 
-    def __str__(self) -> str:
-        remark = {"wrong": "  WRONG", "rounding": "  rounding", "unsure": "  UNSURE"}
-        size = "" if self.verdict == "kink" else f"{self.ulps:.3g} ulp"
-        if self.verdict in ("wrong", "unsure"):
-            size = f"{self.claimed - self.backpropagation:+.6g}"
-        kink = abs(self.slopes[1] - self.slopes[0]) > 1e-4 * max(map(abs, self.slopes))
-        slopes = "  kink: slope {:.4g} before, {:.4g} after".format(*self.slopes) if kink else ""
-        numeric = "-" if self.numeric is None else f"{self.numeric + 0.0:.7g}"
-        return (
-            f"{str(list(self.index)).replace(' ', ''):>10} {self.claimed + 0.0:>14.7g} "
-            f"{self.backpropagation + 0.0:>14.7g} {numeric:>14}  "
-            + f"{size}{remark.get(self.verdict, '')}{slopes}".strip()
-        )
+    def _columns(self) -> list[str]:
+        """Return what a table shows: cell, verdict, the three values and how far they differ."""
+        loud = self.verdict in ("wrong", "unsure")
+        apart = f"{self.claimed - self.backpropagation:+.6g}" if loud else f"{self.ulps:.3g} ulp"
+        if abs(self.slopes[1] - self.slopes[0]) > 1e-4 * max(map(abs, self.slopes)):
+            kink = "kink: slope {:.4g} before, {:.4g} after".format(*self.slopes)
+            apart = kink if self.verdict == "kink" else f"{apart}  {kink}"
+        values = (self.claimed, self.backpropagation, self.numeric)
+        shown = ["-" if value is None else f"{value + 0.0:.7g}" for value in values]
+        index = str(list(self.index)).replace(" ", "")
+        return [index, self.verdict.upper() if loud else self.verdict, *shown, apart]
 
 
 @dataclass(frozen=True)
@@ -100,11 +98,14 @@ class ClosedFormReport:
         return f"{count} cell{'s' * (count > 1)}" if count else ""
 
     def __str__(self) -> str:
-        lines = [f"{'cell':>10} {'claimed':>14} {'backprop':>14} {'numeric':>14}  difference"]
         shown = sorted(self.cells, key=lambda cell: cell.verdict != "wrong")[:_SHOWN]
-        lines += map(str, sorted(shown, key=attrgetter("index")))
+        rows = [["cell", "verdict", "claimed", "backprop", "numeric", "difference"]]
+        rows += [cell._columns() for cell in sorted(shown, key=attrgetter("index"))]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        padded = ([f"{t:{side}{w}}" for t, side, w in zip(row, "><>>><", widths)] for row in rows)
+        lines = ["  ".join(row).rstrip() for row in padded]
         if len(shown) < len(self.cells):
-            lines.append(f"{'...':>10} and {len(self.cells) - len(shown)} cells more")
+            lines.append(f"... and {len(self.cells) - len(shown)} cells more")
         conclusion = f"agrees with backpropagation within {self.max_ulp:.3g} ulp ({self.dtype})"
         if self.wrong:
             conclusion = f"is wrong in {len(self.wrong)} of {len(self.cells)} cells"

@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,37 +35,15 @@ class Observer:
         """See a pullback end."""
 
 
-class _Both(Observer):
-    """Two observers, one of which looked on first."""
-
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self.observers = first, second
-
-    def called(self, *call: Any) -> None:
-        for observer in self.observers:
-            observer.called(*call)
-
-    def began(self) -> None:
-        for observer in self.observers:
-            observer.began()
-
-    def pulled(self, *step: Any) -> None:
-        for observer in self.observers:
-            observer.pulled(*step)
-
-    def ended(self) -> None:
-        for observer in self.observers:
-            observer.ended()
-
-
-class Mode(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mode:
     """What holds for the calls of a context."""
 
     records: bool
-    observer: Observer | None
+    observers: tuple[Observer, ...]
 
 
-mode: ContextVar[Mode] = ContextVar("autograd_lite_mode", default=Mode(True, None))  # noqa: B039
+mode: ContextVar[Mode] = ContextVar("autograd_lite_mode", default=Mode(True, ()))  # noqa: B039
 # What each no_grad entered here will put back: not in the object, which others may use as well.
 _before_no_grad: ContextVar[tuple[Mode, ...]] = ContextVar(
     "autograd_lite_before_no_grad", default=()
@@ -87,13 +66,13 @@ def _in_mode(new: Mode) -> Iterator[None]:
 
 def recording_on() -> Any:
     """Return a context that records also inside ``no_grad``: what a transform needs as it runs."""
-    return _in_mode(mode.get()._replace(records=True))
+    return _in_mode(replace(mode.get(), records=True))
 
 
 def observing(observer: Observer) -> Any:
     """Return a context that an observer looks on, beside one that does so already."""
-    records, outer = mode.get()
-    return _in_mode(Mode(records, _Both(outer, observer) if outer else observer))
+    here = mode.get()
+    return _in_mode(replace(here, observers=(*here.observers, observer)))
 
 
 class no_grad:
@@ -120,7 +99,7 @@ class no_grad:
     def __enter__(self) -> None:
         before = mode.get()
         _before_no_grad.set((*_before_no_grad.get(), before))
-        mode.set(before._replace(records=False))
+        mode.set(replace(before, records=False))
 
     def __exit__(self, *exception: object) -> None:
         *outer, before = _before_no_grad.get()

@@ -18,12 +18,13 @@ from autograd_lite.engine import changes, results
 from autograd_lite.engine.arrays import like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
-from autograd_lite.engine.nodes import Node
+from autograd_lite.engine.nodes import Node, births
+from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
 
-SMALL = 128  # elements up to which graphs can show a result without having been asked before
 _NO_KEYWORDS: dict[str, Any] = {}
-_AS_THEY_ARE = frozenset([float, int, bool, np.float64])
+_NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that nobody can change
+_ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
 
@@ -51,70 +52,85 @@ def call(
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
-    if kwargs or not entry.simple:
+    if kwargs or entry.binds:
         args = entry.bind(args, kwargs)
-    arguments = list(args)
-    parents = []
-    tracked = exposed = 0  # bit i: argument i requires a gradient; others may write to it
-    for i, argument in enumerate(args):
+    arguments, parents = [], []
+    tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
+    bit = 1
+    for argument in args:
         if isinstance(argument, Tensor):
-            arguments[i] = values = argument._values
+            values = argument._values
             if (node := argument._node) is not None:
                 parents.append(node)
-                tracked |= 1 << i
+                tracked |= bit
                 if node.exposed:
-                    exposed |= 1 << i
+                    exposed |= bit
             elif not changes.is_own(values):
-                exposed |= 1 << i
-        elif argument.__class__ not in _AS_THEY_ARE:
-            exposed |= 1 << i
-            if argument.__class__ is not np.ndarray:
-                arguments[i] = _accepted(argument, entry)
-    records, observer = mode.get()
-    if not tracked or not records:
+                exposed |= bit
+            arguments.append(values)
+        elif argument.__class__ in _NUMBERS:
+            arguments.append(argument)
+        else:
+            exposed |= bit
+            arguments.append(argument if argument.__class__ in _ARRAYS else _taken(argument, entry))
+        bit <<= 1
+    here = mode.get()
+    if not tracked or not here.records:
         return _unrecorded(entry, args, arguments)
-    plan = entry.plan(tracked)
-    values = arguments if entry.simple else entry.settled(arguments)
-    ans, residual = _computed(entry, plan, arguments)
-    view = False
-    if not entry.ufunc:
-        ans, view = results.own(ans, arguments, exposed, entry.name)
-    saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
+    plan = entry.plans.get(tracked) or entry.plan(tracked)
+    values = arguments if plan.simple else entry.settled(arguments)
+    try:
+        ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
+    except Exception as error:
+        name_shapes(error, entry.name, arguments)
+        raise
+    residual = is_exposed = is_large = None
+    if not plan.plain:
+        ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
+    saved = plan.keep(values, ans, residual, parents) if plan.sources else ()
     watched = changes.watched(plan, exposed, saved) if exposed & plan.reads else None
-    if hasattr(ans, "dtype"):
-        node = Node(plan, parents, saved, watched, ans.shape, ans.dtype, view)
-        if node.dtype.kind != "f":
-            raise results.not_real(entry.name, node.dtype)
-        if plan.notes and ans.size <= SMALL:
-            node.note = values if plan.elementwise else results.small(ans, SMALL)
-        tensor = wrap(ans, node)
-    else:
-        node = results.node_of_all(ans, plan, parents, saved, watched)
-        parts = [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)]
-        tensor = like_sequence(ans, parts)
-    if observer is not None:
+    if not plan.plain and not hasattr(ans, "dtype"):
+        return _several(ans, plan, parents, saved, watched, values)
+    tensor, node = _new(Tensor), _new(Node)
+    # What Node(...) does, written out: the call is a twelfth of what recording costs.
+    node.plan, node.parents = plan, parents
+    node.saved, node.watched = saved, watched
+    node.shape, node.dtype = ans.shape, ans.dtype
+    node.exposed, node.note = is_exposed, None
+    node.birth = next(births)
+    tensor._values, tensor._node = ans, node
+    tensor._name = None
+    if node.dtype.kind != "f":
+        raise results.not_real(entry.name, node.dtype)
+    if plan.notes and ans.size <= SMALL and not is_large:
+        node.note = values if plan.elementwise else ans
+    for observer in here.observers:
         observer.called(node, entry, values, ans)
     return tensor
 
 
-def _accepted(argument: Any, entry: Primitive) -> Any:
-    """Return an argument that is no tensor, number or plain array, as what is computed with."""
+def _several(
+    ans: Any,
+    plan: Plan,
+    parents: Sequence[Node],
+    saved: Sequence[Any],
+    watched: Any,
+    values: Sequence[Any],
+) -> Any:
+    """Return a tensor for each of several results, parts of one node."""
+    node = results.node_of_all(ans, plan, parents, saved, watched)
+    for observer in mode.get().observers:
+        observer.called(node, plan.primitive, values, ans)
+    return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
+
+
+def _taken(argument: Any, entry: Primitive) -> Any:
+    """Return an argument that is no tensor, number or plain array as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
         return np.array(argument) if entry.broadcasts else list(argument)
     if entry.ufunc and not hasattr(argument, "dtype"):
         return np.array(argument)
     return ordinary(argument, entry.name)
-
-
-def _computed(entry: Primitive, plan: Plan, arguments: Sequence[Any]) -> tuple[Any, Any]:
-    """Return a call's result, and what the rules may read beside it."""
-    try:
-        if entry.recorded is None:
-            return entry.compute(*arguments), None
-        return entry.compute_recorded(plan.argnums, *arguments)  # type: ignore[no-any-return]
-    except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
 
 
 def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
@@ -126,7 +142,7 @@ def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any])
         raise
     if not any(isinstance(a, Tensor) for a in args):
         return ans
-    if (observer := mode.get().observer) is not None:
+    for observer in mode.get().observers:
         observer.called(None, entry, arguments, ans)
     if isinstance(ans, (tuple, list)):
         return like_sequence(ans, [wrap(result, None) for result in ans])

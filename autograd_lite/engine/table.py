@@ -23,87 +23,19 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from autograd_lite.engine.names import name_of
+from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
 
 Rule = Callable[..., Any]
 Pick = Callable[[Any], Sequence[Any]]
+Keep = Callable[[Sequence[Any], Any, Any, Sequence[Any]], Sequence[Any]]
 
 _ANS, _RESIDUAL = "ans", "residual"
 _RESERVED = ("like", "argnum", _ANS, _RESIDUAL)
-REQUIRED = inspect.Parameter.empty
-
-
-class Signature(NamedTuple):
-    """What a function takes: positional parameters, perhaps ``*operands``, keyword-only ones."""
-
-    parameters: tuple[str, ...]
-    defaults: tuple[Any, ...]  # REQUIRED where there is none
-    variadic: int | None  # where *operands stands
-    positional: int  # how many parameters may be given by position, *operands counted as one
-    nameless: int  # how many of these may not be given by keyword
-    others: bool  # whether **others are taken too, which no rule covers
-
-    def bind(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the argument of each parameter, in order, defaults filled in.
-
-        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last.
-
-        Raises
-        ------
-        TypeError
-            If an argument is missing, given twice, or one that the function does not take.
-        """
-        names, defaults, variadic, positional, nameless, others = self
-        given = len(args)
-        if variadic is None:
-            if given > positional:
-                most = f"{positional} argument{'s' * (positional != 1)}"
-                raise TypeError(f"{name} takes {most} by position, not {given}")
-            values = [*args, *defaults[given:]]
-            shift = 0
-        else:
-            values = [*args, *defaults[given:variadic], *defaults[variadic + 1 :]]
-            shift = max(given, variadic) - positional
-        for key, value in kwargs.items():
-            place = names.index(key) if key in names else -1
-            if place < nameless or place == variadic:
-                if others:
-                    raise not_covered(name, key)
-                raise TypeError(
-                    f"{name} has no argument {key}=; it takes {', '.join(names[nameless:])}"
-                )
-            if place < min(given, positional):
-                raise TypeError(f"{name} got its argument {key} twice")
-            values[place + shift if place >= positional else place] = value
-        for i, value in enumerate(values):
-            if value is REQUIRED:
-                place = i if variadic is None or i < variadic else i - shift
-                raise TypeError(f"{name}: its argument {names[place]} is missing")
-        return values
-
-    def grouped(self, values: Sequence[Any]) -> list[Any]:
-        """Return what :meth:`bind` returned with those of ``*operands`` as one tuple."""
-        if self.variadic is None:
-            return list(values)
-        end = len(values) - (len(self.parameters) - self.positional)
-        return [*values[: self.variadic], tuple(values[self.variadic : end]), *values[end:]]
-
-
-def is_default(value: Any, default: Any) -> bool:
-    """Whether an argument is the default of its parameter, left out or written out."""
-    return value is default or (type(value) in (int, float, str) and bool(value == default))
-
-
-def not_covered(name: str, argument: str) -> TypeError:
-    """Return the error for an argument that no derivative rule of a function knows of."""
-    return TypeError(
-        f"{name}: no derivative rule covers the argument {argument}=; "
-        f"leave it out, or compute that part with other functions"
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,20 +44,43 @@ class Plan:
 
     primitive: Primitive
     argnums: tuple[int, ...]  # of the tracked arguments, in order
-    keep: Pick  # (*arguments, ans, residual, *parents) -> what is saved
+    keep: Keep  # (arguments, ans, residual, parents) -> what is saved
     rules: tuple[tuple[Rule, Pick | None], ...]  # and what each reads of it; None for everything
     sources: tuple[Any, ...]  # of each saved item: an argument's place, "ans", "residual" or None
     arguments: tuple[tuple[int, int], ...]  # place among the saved, and as argument
     reads: int  # bit i: a rule reads argument i, so it must not change
+    run: Callable[..., Any]  # computes the result, or (result, residual), of a call by position
+    run_bound: Callable[..., Any]  # of what Primitive.bind returned
+    leaves_residual: bool
+    simple: bool  # the arguments are one for each parameter as they are
+    plain: bool  # a ufunc: its result is one array of its own
     elementwise: bool
     selects: bool
     notes: bool  # whether a small result, or its arguments, are kept for graphs alone
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a function beside its rules: see :func:`derivative`."""
+
+    ignores: Iterable[str]
+    broadcasts: bool | None
+    selects: bool
+    recorded: Callable[..., Any] | None
+    explained: Callable[..., Any] | None
+    domain: tuple[float, float] | None
+    name: str | None
 
 
 class Primitive:
     """A function with derivative rules: one entry of the table.
 
     What its signature says is read when it is first asked for: of most entries, it never is.
+
+    Raises
+    ------
+    TypeError
+        If one of a user's rules reads a name that the function does not have. This package's own
+        rules are checked by its tests.
     """
 
     def __init__(
@@ -142,7 +97,7 @@ class Primitive:
         name: str | None = None,
     ) -> None:
         self.function = function
-        self.given_name = name
+        self.name = name or name_of(function)
         self.ufunc = isinstance(function, np.ufunc)
         self.broadcasts = self.ufunc if broadcasts is None else broadcasts
         self.elementwise = self.ufunc and function.signature is None  # type: ignore[attr-defined]
@@ -153,44 +108,27 @@ class Primitive:
         self.rules = tuple(rules)
         self.ignores = frozenset(ignores)
         self.plans: dict[int, Plan] = {}
+        self.binds = True  # calls by position too: until the signature is known
+        if not any(rule is not None and is_own(rule) for rule in rules):
+            _ = self.reads
 
     def __repr__(self) -> str:
         return f"<rules of {self.name}>"
 
-    # ------------------------------------------------------------------------ the signature
-
-    @functools.cached_property
-    def name(self) -> str:
-        """What messages and graphs call the function."""
-        return self.given_name or name_of(self.function)
-
     @functools.cached_property
     def signature(self) -> Signature:
-        """What the function takes."""
-        return _signature(self.function)
+        """How the function is called."""
+        return Signature(self.function, self.name)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the function's parameters."""
-        return self.signature.parameters
-
-    @property
-    def defaults(self) -> tuple[Any, ...]:
-        """The defaults of the parameters, REQUIRED where there is none."""
-        return self.signature.defaults
+        return self.signature.names
 
     @property
     def variadic(self) -> int | None:
         """The place of ``*operands`` among the parameters, if there are any."""
         return self.signature.variadic
-
-    @functools.cached_property
-    def simple(self) -> bool:
-        """Whether a call by position gives each parameter its argument: none may be left out."""
-        signature = self.signature
-        required = all(default is REQUIRED for default in signature.defaults)
-        no_others = signature.positional == len(signature.parameters)
-        return required and signature.variadic is None and no_others
 
     @functools.cached_property
     def reads(self) -> tuple[tuple[str, ...], ...]:
@@ -203,48 +141,29 @@ class Primitive:
         return tuple(_reads(self, rule) for rule in self.rules)
 
     @functools.cached_property
-    def unread(self) -> tuple[int, ...]:
-        """The optional parameters that must stay at their defaults.
+    def options(self) -> dict[int, bool]:
+        """The optional parameters without a rule, and whether they may be given.
 
-        A rule that does not know of an argument would be wrong, silently.
+        Some rule reads them, or they are ignored: one that does not know of an argument would be
+        wrong, silently.
         """
         allowed = self.ignores.union(*self.reads)
-        return tuple(
-            i
-            for i, name in enumerate(self.parameters)
-            if self._is_optional(i) and i >= len(self.rules) and name not in allowed
-        )
-
-    def _is_optional(self, i: int) -> bool:
-        return self.signature.defaults[i] is not REQUIRED
-
-    # ------------------------------------------------------------------------ calls
-
-    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the argument of each parameter: see :meth:`Signature.bind`."""
-        return self.signature.bind(self.name, args, kwargs)
+        parameters = enumerate(zip(self.parameters, self.signature.defaults))
+        return {
+            i: name in allowed
+            for i, (name, default) in parameters
+            if i >= len(self.rules) and default is not REQUIRED
+        }
 
     @functools.cached_property
     def compute(self) -> Callable[..., Any]:
         """The function, called with what :meth:`bind` returns."""
-        return self._by_position(self.function)
+        return self.signature.by_position(self.function)
 
-    @functools.cached_property
-    def compute_recorded(self) -> Callable[..., Any]:
-        """What computes ``(result, residual)`` when a call is recorded, called likewise."""
-        assert self.recorded is not None
-        return self._by_position(self.recorded)
-
-    def _by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        only_by_keyword = self.parameters[self.signature.positional :]
-        if not only_by_keyword:
-            return function
-
-        def by_position(*values: Any) -> Any:
-            cut = len(values) - len(only_by_keyword)
-            return function(*values[:cut], **dict(zip(only_by_keyword, values[cut:])))
-
-        return by_position
+    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the arguments by position; see :meth:`Signature.bind`."""
+        self.binds = self.variadic is not None or self.signature.positional < len(self.parameters)
+        return self.signature.bind(args, kwargs)
 
     def settled(self, arguments: list[Any]) -> list[Any]:
         """Return what rules may read of the arguments: one for each parameter.
@@ -256,16 +175,19 @@ class Primitive:
         TypeError
             If an option is given that no rule reads.
         """
-        values = self.signature.grouped(arguments)
-        for i in range(len(self.rules), len(values)):
-            if self._is_optional(i) and isinstance(values[i], (list, np.ndarray)):
-                values[i] = values[i].copy()
-        for i in self.unread:
-            if not is_default(values[i], self.defaults[i]):
+        values = self.signature.packed(arguments)
+        given = len(arguments) if self.variadic is None else len(values)
+        for i, allowed in self.options.items():
+            if i >= given:
+                break
+            value = values[i]
+            if is_default(value, self.signature.defaults[i]):
+                continue
+            if not allowed:
                 raise not_covered(self.name, self.parameters[i])
+            if isinstance(value, (list, np.ndarray)):
+                values[i] = value.copy()
         return values
-
-    # ------------------------------------------------------------------------ plans
 
     def plan(self, tracked: int) -> Plan:
         """Return the plan for the tracked arguments, the bits of a number; made on first use."""
@@ -291,7 +213,7 @@ class Primitive:
         arity = len(self.parameters)
         index = {name: i for i, name in enumerate(self.parameters)}
         index |= {_ANS: arity, _RESIDUAL: arity + 1}
-        pool: dict[int, int] = {}  # from places in what plan.keep takes to those among the saved
+        pool: dict[int, int] = {}  # from places in what _keeper says to those among the saved
         rules: list[tuple[Rule, list[int]]] = []
         for k, argnum in enumerate(argnums):
             rule, names = self.rule(argnum)
@@ -308,19 +230,26 @@ class Primitive:
         arguments = tuple(
             (i, s)
             for i, s in enumerate(sources)
-            if isinstance(s, int)
-            and (s < len(self.rules) or not self._is_optional(s))
-            and self.recorded is None
+            if isinstance(s, int) and s not in self.options and self.recorded is None
         )
         everything = list(range(len(pool)))
+        run = self.function
+        if self.recorded is not None:
+            run = functools.partial(self.recorded, argnums)
+        bound = self.signature.by_position(run)
         return Plan(
             self,
             argnums,
-            _picker(list(pool)),
+            _keeper(list(pool), arity),
             tuple((rule, None if slots == everything else _picker(slots)) for rule, slots in rules),
             sources,
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
+            bound if self.variadic is not None else run,
+            bound,
+            self.recorded is not None,
+            self.signature.simple,
+            self.ufunc and self.recorded is None and self.function.nout == 1,  # type: ignore[attr-defined]
             self.elementwise,
             self.selects,
             not self.elementwise or any(i not in (*argnums, *sources) for i in range(arity)),
@@ -337,22 +266,22 @@ class Composite:
 
     @functools.cached_property
     def signature(self) -> Signature:
-        """What the function takes; of one in C that does not say, what the formula takes."""
+        """How the function is called; one in C that does not say, as the formula is."""
         try:
-            return _signature(self.function)
+            return Signature(self.function, self.name)
         except ValueError:
-            return self.formula_signature
+            return self.taken
 
     @functools.cached_property
-    def formula_signature(self) -> Signature:
-        """What the formula takes: not every argument of the function, but under the same names."""
-        return _signature(self.formula)
+    def taken(self) -> Signature:
+        """How the formula is called: with some of the function's arguments, under their names."""
+        return Signature(self.formula, self.name)
 
     @functools.cached_property
     def direct(self) -> range:
         """How many arguments by position the formula takes just as the function does."""
-        _, defaults, variadic, positional, _, _ = self.formula_signature
-        least = sum(default is REQUIRED for default in defaults[:positional])
+        positional, variadic = self.taken.positional, self.taken.variadic
+        least = sum(default is REQUIRED for default in self.taken.defaults[:positional])
         return range(least, positional + 1) if variadic is None else range(least - 1, sys.maxsize)
 
     def bind(
@@ -365,20 +294,22 @@ class Composite:
         TypeError
             As for :meth:`Signature.bind`, and if an option is given that the formula lacks.
         """
-        own, takes = self.signature, self.formula_signature.parameters
+        own, known = self.signature, self.taken.names
         options = {  # of the function's **others
-            name: kwargs[name] for name in kwargs if name in takes and name not in own.parameters
+            name: kwargs[name] for name in kwargs if name in known and name not in own.names
         }
         named = {name: kwargs[name] for name in kwargs if name not in options}
-        values = own.grouped(own.bind(self.name, args, named))
         given: list[Any] = []
-        for i, (name, value, default) in enumerate(zip(own.parameters, values, own.defaults)):
+        values = own.packed(own.bind(args, named))
+        for i, (name, value, default) in enumerate(zip(own.names, values, own.defaults)):
             if i == own.variadic:
                 given += value
+            elif value is REQUIRED:
+                raise TypeError(f"{self.name}: its argument {name} is missing")
             elif default is REQUIRED:
                 given.append(value)
             elif not is_default(value, default):
-                if name not in takes and not self.formula_signature.others:
+                if name not in known and not self.taken.others:
                     raise not_covered(self.name, name)
                 options[name] = value
         return given, options
@@ -399,15 +330,7 @@ LATE_RULES: dict[str, str] = {}
 
 
 def derivative(
-    function: Callable[..., Any],
-    *rules: Rule | None,
-    ignores: Iterable[str] = (),
-    broadcasts: bool | None = None,
-    selects: bool = False,
-    recorded: Callable[..., Any] | None = None,
-    explained: Callable[..., Any] | None = None,
-    domain: tuple[float, float] | None = None,
-    name: str | None = None,
+    function: Callable[..., Any], *rules: Rule | None, **options: Unpack[Options]
 ) -> None:
     """Enter the derivative of a function into the table.
 
@@ -418,6 +341,8 @@ def derivative(
     *rules : callable or None
         One rule for each leading argument; ``None`` where the function is not differentiable in
         that argument. See the module's docstring for what a rule may read.
+    **options
+        By keyword, what else is to know of the function:
     ignores : iterable of str
         Optional arguments that change the result but not the derivative rule. Every other optional
         argument that no rule reads is refused when given.
@@ -452,31 +377,7 @@ def derivative(
     ...     return x * x * x
     >>> ag.derivative(cube, lambda g, x: g * 3 * x * x)
     """
-    enter(
-        function,
-        function,
-        rules,
-        ignores=ignores,
-        broadcasts=broadcasts,
-        selects=selects,
-        recorded=recorded,
-        explained=explained,
-        domain=domain,
-        name=name,
-    )
-
-
-def enter(
-    key: Callable[..., Any],
-    function: Callable[..., Any],
-    rules: Sequence[Rule | None],
-    **options: Any,
-) -> None:
-    """Enter the rules of a function under the key that users call."""
-    entry = Primitive(function, rules, **options)
-    if not any(rule is not None and is_own(rule) for rule in rules):
-        _ = entry.reads  # checks what a user's rules read; this package's have their tests
-    TABLE[key] = entry
+    TABLE[function] = Primitive(function, rules, **options)
 
 
 def constant(*functions: Callable[..., Any]) -> None:
@@ -497,26 +398,6 @@ def enter_composite(function: Callable[..., Any], formula: Callable[..., Any]) -
 def is_own(rule: Rule) -> bool:
     """Whether a rule is one of this package's."""
     return (rule.__module__ or "").startswith("autograd_lite.")
-
-
-def _signature(function: Callable[..., Any]) -> Signature:
-    if isinstance(function, np.ufunc):
-        count = function.nin
-        return Signature(("x", "y", "z")[:count], (REQUIRED,) * count, None, count, 0, False)
-    if function is np.where:  # has no signature before NumPy 2.4
-        return Signature(("condition", "x", "y"), (REQUIRED,) * 3, None, 3, 3, False)
-    every = inspect.signature(function).parameters.values()
-    parameters = [p for p in every if p.kind is not p.VAR_KEYWORD]
-    kinds = [p.kind for p in parameters]
-    several = inspect.Parameter.VAR_POSITIONAL
-    return Signature(
-        tuple(p.name for p in parameters),
-        tuple(p.default for p in parameters),
-        kinds.index(several) if several in kinds else None,
-        sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds),
-        kinds.count(inspect.Parameter.POSITIONAL_ONLY),
-        len(parameters) < len(every),
-    )
 
 
 def _reads(primitive: Primitive, rule: Rule | None) -> tuple[str, ...]:
@@ -541,6 +422,16 @@ def _picker(places: Sequence[int]) -> Pick:
         return itemgetter(*places)
     # itemgetter(i) would return a bare item; a slice keeps it in a sequence.
     return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
+
+
+def _keeper(places: Sequence[int], arity: int) -> Keep:
+    """Return what picks out what is saved: places in ``(*arguments, ans, residual, *parents)``."""
+    if places == [arity]:
+        return lambda arguments, ans, residual, parents: (ans,)
+    pick = _picker(places)
+    if all(place < arity for place in places):
+        return lambda arguments, ans, residual, parents: pick(arguments)
+    return lambda arguments, ans, residual, parents: pick([*arguments, ans, residual, *parents])
 
 
 def _with_argnum(rule: Rule, place: int, argnum: int) -> Rule:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd_lite.engine.modes import Observer, observing
-from autograd_lite.engine.nodes import Node, noted
+from autograd_lite.engine.nodes import Node, note_of
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.table import Primitive
@@ -58,7 +58,7 @@ class _Keeper(Observer):
     ) -> None:
         """Note a recorded call."""
         if node is not None:
-            note = noted(node)
+            note = note_of(node)
             note.value, note.arguments, note.origin = result, arguments, _caller()
 
 
@@ -103,7 +103,7 @@ class _Watch(Observer):
     ) -> None:
         """Look at the result of a call."""
         if node is not None:
-            noted(node).origin = _caller()
+            note_of(node).origin = _caller()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
         bad = _first_bad(result)
@@ -135,7 +135,7 @@ class _Watch(Observer):
             f"{primitive.name}, backward: the cotangent of {argument_name(primitive, argnum)} is "
             f"{bad}, from {_operands({'g': before, **given}, bad, primitive)}, "
             f"by the rule {rule_of(primitive, argnum)}; "
-            f"{_place(noted(node).origin)}. {_cure(primitive, given, 1)}."
+            f"{_place(note_of(node).origin)}. {_cure(primitive, given, 1)}."
         )
 
     def ended(self) -> None:

@@ -13,6 +13,12 @@ def answer(pictures=page.PICTURES):
         """The loss looks at the right class alone: with ŷ = (0.3, 0.6, 0.1) and y = (1, 0, 0) it
         is −log 0.3. So what pushes the other two down?""",
     )
+    page.say(
+        """**Both: the loss says where down is, descent goes there.** The loss reads one
+        probability, but that probability is e^z₀ / (e^z₀ + e^z₁ + e^z₂). Every logit stands in
+        the denominator, so the gradient reaches all of them: −0.7 for the right class, which
+        descent raises, +0.6 and +0.1 for the others, which it lowers, the likelier one more."""
+    )
     z, y = np.log([0.3, 0.6, 0.1]), np.array([1, 0, 0])
     page.say("Logits with these probabilities, and the gradient on them:")
     losses = page.fused_and_unfused(lambda z, cross_entropy: cross_entropy(z, 0), z, "z")
@@ -23,10 +29,11 @@ def answer(pictures=page.PICTURES):
         the right reads the label's logit alone and brings back −1 for it; the one on the left
         passes through the sum, and brings back ŷ for all three."""
     )
-    page.say("The closed form is ŷ − y, and the belief behind the question is (ŷ − y) y:")
+    page.say("The closed form, ŷ − y:")
     page.block(
         ag.check_closed_form(lambda z: ag.cross_entropy(z, 0), lambda z: ag.softmax(z) - y, z)
     )
+    page.say("The belief behind the question, (ŷ − y) y:")
     page.block(
         ag.check_closed_form(lambda z: ag.cross_entropy(z, 0), lambda z: (ag.softmax(z) - y) * y, z)
     )
@@ -38,14 +45,10 @@ def answer(pictures=page.PICTURES):
         if step % 5 == 0:
             lines.append(f"step {step:2d}   ŷ = ({p[0]:.4f}, {p[1]:.4f}, {p[2]:.4f})")
         z = z - ag.grad(ag.cross_entropy)(z, 0)
-    page.block(*lines, f"the first probability rose at every step: {raised}")
+    page.block(*lines, f"the right class's probability rose at every step: {raised}")
     page.say(
-        """**Both: the loss says where down is, descent goes there.** The loss reads one
-        probability, but that probability is e^z₁ / (e^z₁ + e^z₂ + e^z₃). Every logit stands in
-        the denominator, so the gradient reaches all of them: −0.7 for the right class, which
-        descent raises, +0.6 and +0.1 for the others, which it lowers, the likelier one more. In
-        every row the probabilities sum to 1, as those of a softmax must; in the numbers that were
-        posted with the question the later rows do not, so they come from no softmax."""
+        """In every row the probabilities sum to 1, as those of a softmax must; in the numbers that
+        were posted with the question the later rows do not, so they come from no softmax."""
     )
 
 

@@ -20,7 +20,8 @@ import autograd_lite as ag
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.names import name_of
 from autograd_lite.engine.recording import bare
-from autograd_lite.engine.table import TABLE, Composite, Signature
+from autograd_lite.engine.signatures import Signature
+from autograd_lite.engine.table import TABLE, Composite
 from autograd_lite.transforms.trees import flatten
 from tests import samples_layers
 from tests.harness import _Held, _replaced, is_elementwise, ufunc_samples
@@ -274,13 +275,12 @@ def test_formulas_take_numpys_names_in_numpys_order():
     wrong = []
     for entry in TABLE.values():
         if isinstance(entry, Composite):
-            own, formula = entry.signature, entry.formula_signature
-            if own.others:  # of np.pad and, before NumPy 2.1, np.clip
-                formula = formula._replace(parameters=formula.parameters[: formula.positional])
-            leading = formula.parameters[: formula.positional]
-            unknown = {*formula.parameters} - {*own.parameters}
-            if unknown or leading != own.parameters[: formula.positional]:
-                wrong.append(f"{entry.name}: {formula.parameters}, NumPy has {own.parameters}")
+            own, formula = entry.signature, entry.taken
+            leading = formula.names[: formula.positional]
+            # of np.pad and, before NumPy 2.1, np.clip, some are among **others
+            unknown = {*(leading if own.others else formula.names)} - {*own.names}
+            if unknown or leading != own.names[: formula.positional]:
+                wrong.append(f"{entry.name}: {formula.names}, NumPy has {own.names}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -549,7 +549,7 @@ MESSAGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "too many": (
         lambda t: t.cumsum(0, None, None, 1),
-        "np.cumsum takes 4 arguments by position, not 5",
+        "np.cumsum of shape (3, 3): cumsum() takes from 1 to 4 positional arguments",
     ),
     "twice": (lambda t: t.sum(0, axis=0), "np.sum got its argument axis twice"),
     "no such name": (
@@ -614,7 +614,7 @@ def test_keyword_only_and_positional_only_are_kept_apart():
     def same_as(x, /, y=1.0):
         return x + 0
 
-    with pytest.raises(TypeError, match=r"same_as has no argument x=; it takes y$"):
+    with pytest.raises(TypeError, match="same_as: its argument x is missing"):
         same_as(x=t)
 
 
@@ -622,7 +622,7 @@ def test_keyword_only_and_positional_only_are_kept_apart():
 
 
 def _places(signature: Signature, kwargs: dict[str, Any]) -> list[int]:
-    return sorted(signature.parameters.index(name) for name in kwargs)
+    return sorted(signature.names.index(name) for name in kwargs)
 
 
 def neighbours_swapped(signature, args, kwargs, values):
@@ -653,13 +653,13 @@ def in_the_order_given(signature, args, kwargs, values):
 def test_wrong_bindings_are_noticed(fault, monkeypatch, record_property):
     bind, planted = Signature.bind, []
 
-    def wrong(self, name, args, kwargs):
-        values = bind(self, name, args, kwargs)
+    def wrong(self, args, kwargs):
+        values = bind(self, args, kwargs)
         if not kwargs:
             return values
         other = fault(self, args, kwargs, list(values))
         if any(a is not b for a, b in zip(values, other)):
-            planted.append(name)
+            planted.append(self.name)
         return other
 
     caught: dict[str, int] = {}
