@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.names import ufunc_of
+
 REQUIRED = inspect.Parameter.empty
 
 
@@ -115,8 +117,8 @@ def _parameters(
 ) -> tuple[tuple[str, ...], tuple[Any, ...], list[Any], bool]:
     """Return the names, defaults and kinds of parameters, and whether others are taken."""
     names: tuple[str, ...] = ()
-    if isinstance(function, np.ufunc):
-        names = ("x", "y", "z")[: function.nin]
+    if ufunc := ufunc_of(function):
+        names = ("x", "y", "z")[: ufunc.nin]
     elif function is np.where:  # has no signature before NumPy 2.4
         names = ("condition", "x", "y")
     if names:

@@ -350,6 +350,9 @@ class Tensor(Recorded, ArrayMethods):
     ) -> Any:
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
             name = outermost_function("np.asarray or np.array")
