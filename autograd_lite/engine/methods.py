@@ -157,7 +157,7 @@ class ArrayMethods:
 
     def clip(self, min: Any = None, max: Any = None, out: None = None) -> Any:
         """Return ``np.clip`` of the array, by the names that an array's own method has."""
-        return self._apply(np.clip, (self, min, max), {"out": out})
+        return self._apply(np.clip, (self, min, max) if out is None else (self, min, max, out))
 
     def compress(self, condition: Any, *args: Any, **kwargs: Any) -> Any:
         """Return ``np.compress`` of the array."""
