@@ -155,7 +155,7 @@ class ArrayMethods:
         """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
         return self._apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
 
-    def clip(self, min: Any = None, max: Any = None, out: None = None) -> Any:
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:
         """Return ``np.clip`` of the array, by the names that an array's own method has."""
         return self._apply(np.clip, (self, min, max) if out is None else (self, min, max, out))
 

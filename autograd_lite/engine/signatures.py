@@ -46,13 +46,17 @@ class Signature:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self.name = name  # in messages
-        self.names, self.defaults, kinds, self.others = _parameters(function)
+        every = _parameters(function)
+        found = [p for p in every if p.kind is not p.VAR_KEYWORD]
+        self.others = len(found) < len(every)
+        self.names, self.defaults = tuple(p.name for p in found), tuple(p.default for p in found)
+        kinds = [p.kind for p in found]
         several, keyword_only = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY
         self.nameless = kinds.count(inspect.Parameter.POSITIONAL_ONLY)
         self.variadic = kinds.index(several) if several in kinds else None
         self.positional = sum(kind is not keyword_only for kind in kinds)
-        every = all(default is REQUIRED for default in self.defaults)
-        self.simple = every and self.variadic is None and self.positional == len(kinds)
+        required = all(default is REQUIRED for default in self.defaults)
+        self.simple = required and self.variadic is None and self.positional == len(kinds)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the arguments by position, up to the last parameter that is given one.
@@ -112,23 +116,13 @@ class Signature:
         return [*arguments[:start], tuple(arguments[start:end]), *arguments[end:]]
 
 
-def _parameters(
-    function: Callable[..., Any],
-) -> tuple[tuple[str, ...], tuple[Any, ...], list[Any], bool]:
-    """Return the names, defaults and kinds of parameters, and whether others are taken."""
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a function; those of a ufunc by the names that rules read."""
     names: tuple[str, ...] = ()
     if ufunc := ufunc_of(function):
         names = ("x", "y", "z")[: ufunc.nin]
     elif function is np.where:  # has no signature before NumPy 2.4
         names = ("condition", "x", "y")
     if names:
-        kinds = [inspect.Parameter.POSITIONAL_ONLY] * len(names)
-        return names, (REQUIRED,) * len(names), kinds, False
-    every = inspect.signature(function).parameters.values()
-    found = [p for p in every if p.kind is not p.VAR_KEYWORD]
-    return (
-        tuple(p.name for p in found),
-        tuple(p.default for p in found),
-        [p.kind for p in found],
-        len(found) < len(every),
-    )
+        return [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+    return list(inspect.signature(function).parameters.values())

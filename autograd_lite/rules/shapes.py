@@ -217,37 +217,25 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) 
     return fill.astype(a.dtype if dtype is None else dtype)
 
 
-def _ends(num: int, endpoint: Any, dtype: Any) -> tuple[Any, Any]:
-    """Return the weights of start and stop in numbers evenly spaced between them."""
-    of_stop = (np.arange(num) / max(num - bool(endpoint), 1)).astype(dtype)
-    return 1 - of_stop, of_stop
-
-
 def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int) -> Any:
     """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
     g, step = g if retstep else (g, 0)
-    d = np.moveaxis(g, axis, -1) @ _ends(num, endpoint, g.dtype)[which]
     steps = num - bool(endpoint)
+    of_stop = (np.arange(num) / max(steps, 1)).astype(g.dtype)
+    d = np.moveaxis(g, axis, -1) @ (of_stop if which else 1 - of_stop)
     return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
 
 
 @composite(np.logspace)
 def logspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    base: Any = 10.0,
-    dtype: Any = None,
-    axis: int = 0,
+    start: Any, stop: Any, num: int = 50, endpoint: Any = True, base: Any = 10.0, *, axis: int = 0
 ) -> Any:
     """Return powers of a base, the exponents evenly spaced."""
     if np.ndim(base):
         ndim = max(map(np.ndim, (start, stop, base)))
         start, stop, base = (_with_axes(as_array(a), ndim) for a in (start, stop, base))
         base = np.expand_dims(base, axis)
-    ans = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
-    return ans if dtype is None else ans.astype(dtype)
+    return np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
 
 
 # fmt: off
@@ -263,8 +251,7 @@ derivative(np.geomspace,  # start**(1 - w) * stop**w
                _evenly(g * ans, num, endpoint, False, axis, 1) / stop,
            ignores=["dtype"], broadcasts=True, domain=(0.2, 2))
 enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached through like=
-                np.broadcast_to(as_array(fill_value), shape).astype(
-                    as_array(fill_value).dtype if dtype is None else dtype))
+                full_like(as_array(fill_value), fill_value, dtype, shape=shape))
 
 # ---------------------------------------------------------------------------- shapes
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
