@@ -47,9 +47,12 @@ def _comparison(function: np.ufunc) -> Callable[[Any, Any], NDArray[np.bool]]:
 def _method(function: Callable[..., Any]) -> Method:
     """Return the method that hands the array to a function, as the first argument."""
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def of_any(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._apply(function, (self, *args), kwargs)
 
+    # To a ufunc, a second array would be one to write to.
+    method = _unary(function) if isinstance(function, np.ufunc) else of_any
+    method.__qualname__ = f"Tensor.{function.__name__}"
     method.__name__ = function.__name__
     method.__doc__ = f"Return ``{name_of(function)}`` of the array."
     return method
@@ -142,7 +145,6 @@ class ArrayMethods:
     cumprod = _method(np.cumprod)
     any: Callable[..., Any] = _method(np.any)
     all: Callable[..., Any] = _method(np.all)
-    clip = _method(np.clip)
     round = _method(np.round)
     trace = _method(np.trace)
     diagonal = _method(np.diagonal)
@@ -172,15 +174,21 @@ class ArrayMethods:
         order = axes[0] if len(axes) == 1 else axes or None
         return self._apply(np.transpose, (self, order))  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: int | None = None) -> Self:
-        """Return ``np.compress`` of the array."""
-        args = (condition, self, axis)
-        return self._apply(np.compress, args)  # type: ignore[no-any-return]
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Self:
+        """Return ``np.clip`` of the array, by the names that an array's own method has."""
+        args = (self, min, max) if out is None else (self, min, max, out)
+        return self._apply(np.clip, args)  # type: ignore[no-any-return]
 
-    def astype(self, dtype: DTypeLike) -> Self:
-        """Return the array in another floating-point dtype."""
-        args = (self, np.dtype(dtype))
-        return self._apply(np.astype, args)  # type: ignore[no-any-return]
+    def compress(self, condition: Any, *args: Any, **kwargs: Any) -> Self:
+        """Return ``np.compress`` of the array."""
+        args = (condition, self, *args)
+        return self._apply(np.compress, args, kwargs)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: DTypeLike, *options: Any, copy: bool = True, **more: Any) -> Self:
+        """Return the array in another floating-point dtype, as an array's own method does."""
+        empty = np.empty(0, self.dtype).astype(dtype, *options, **more)  # type: ignore[attr-defined]
+        args = (self, empty.dtype)
+        return self._apply(np.astype, args, {"copy": copy})  # type: ignore[no-any-return]
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to sort in place; ``np.sort`` returns a sorted array."""

@@ -24,8 +24,10 @@ from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.tape import pullback
 
+_UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 _storing_gradients = threading.Lock()
 
 
@@ -177,7 +179,11 @@ class Tensor(Recorded, ArrayMethods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to or through this tensor."""
+        """Whether gradients flow to or through this tensor.
+
+        Of a leaf, it can be switched. Switching it off forgets ``.grad``, and what was computed
+        from the leaf before refuses to be differentiated: its gradient would have no place.
+        """
         return self._node is not None
 
     @requires_grad.setter
@@ -319,6 +325,9 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            usual = _UFUNC_OPTIONS
+            kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -350,10 +359,13 @@ class Tensor(Recorded, ArrayMethods):
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray[np.object_]:
         if self._node is not None:
+            name = outermost_function("np.asarray or np.array")
+            remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
+            if name == "np.full":
+                remedy = "np.full(shape, tensor, like=tensor) to repeat it"
             raise TypeError(
-                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
-                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
-                f"to join tensors"
+                f"{name} of a tensor that requires a gradient would lose its derivative; use "
+                f"tensor.data if that is meant, {remedy}"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -388,8 +400,8 @@ class Tensor(Recorded, ArrayMethods):
         if self._node is not None:
             raise TypeError(
                 f"{function}() of a tensor that requires a gradient would lose its derivative "
-                f"(math functions call it too); use tensor.item() if that is meant, np functions "
-                f"otherwise"
+                f"(math functions and array[i] = tensor call it too); use tensor.item() if that is "
+                f"meant, else np functions, and np.stack or np.where to build an array"
             )
         return self._values.item()
 
