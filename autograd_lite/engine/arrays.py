@@ -40,6 +40,28 @@ def is_foreign(value: Any) -> bool:
     )
 
 
+def is_batch(value: Any) -> bool:
+    """Whether a value is of a kind that takes ndarrays for its like: those of the transforms."""
+    return getattr(value, "meets_ndarrays", False)
+
+
+def held(array: Any) -> Any:
+    """Return the array in which a batch stacks its examples; any other array as it is."""
+    while not isinstance(array, np.ndarray) and is_batch(array):
+        array = array.stacked
+    return array
+
+
+def batch_in(arguments: Any) -> Any:
+    """Return a batch among arguments, also in an index that is a tuple; None if there is none."""
+    for value in arguments:
+        if isinstance(value, (tuple, list)):
+            value = batch_in(value)
+        if value is not None and is_batch(value):
+            return value
+    return None
+
+
 def copied(data: Any, dtype: Any = None) -> Any:
     """Return an array of its own that holds the same; a foreign one stays of its kind."""
     if is_foreign(data):
@@ -71,7 +93,7 @@ def in_kind(value: Any, model: Any) -> Any:
     What has to become another kind is converted by NumPy's ``asarray``, which an array that is to
     stay on its device refuses.
     """
-    if value.__class__ is np.ndarray is model.__class__:
+    if value.__class__ is np.ndarray is model.__class__ or is_batch(value):
         return value
     like = kind(model)
     if like is None:
@@ -91,14 +113,20 @@ def as_arrays(values: Any) -> list[Any]:
 
 def possibly(mask: Any) -> bool:
     """Whether any element of a mask may be true: certain where its values can be asked."""
+    mask = held(mask)
     return not isinstance(mask, (np.ndarray, np.generic)) or bool(mask.any())
 
 
 def has_nan(array: Any) -> bool:
     """Whether an array holds a nan; False where its values cannot be asked."""
-    total = array.sum()
-    unequal = total != total
-    return isinstance(unequal, (bool, np.ndarray, np.generic)) and bool(unequal)
+    total = held(array).sum()
+    unequal = held(total != total)
+    return isinstance(unequal, (bool, np.ndarray, np.generic)) and bool(np.any(unequal))
+
+
+def alike(array: Any, *others: Any) -> bool:
+    """Whether arrays or numbers are of one kind, so that one may be written into."""
+    return all(is_batch(other) == is_batch(array) for other in others)
 
 
 def like_sequence(model: Any, items: list[Any]) -> Any:

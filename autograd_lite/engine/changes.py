@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import held
 from autograd_lite.engine.nodes import Leaf, Node, births
 from autograd_lite.engine.table import Plan
 
@@ -34,7 +35,7 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             items = value if isinstance(value, tuple) else [value]
         else:
             continue
-        for array in items:
+        for array in map(held, items):
             if isinstance(array, np.ndarray):
                 content = None if is_frozen(array) else fingerprint(array)
                 found.append((array, array.shape, content, source))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import kind, like_sequence, ordinary
+from autograd_lite.engine.arrays import batch_in, kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node, births
@@ -83,8 +83,8 @@ def call(
     try:
         ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
     except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
+        ans = _of_each_example(entry, arguments, error)
+        ans = (ans, None) if plan.leaves_residual else ans
     residual = is_exposed = is_large = None
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
@@ -107,6 +107,18 @@ def call(
     for observer in here.observers:
         observer.called(node, entry, values, ans)
     return tensor
+
+
+def _of_each_example(entry: Primitive, arguments: Sequence[Any], error: Exception) -> Any:
+    """Return what a function that a batch cannot go through gives for one example after another."""
+    batch = batch_in(arguments)
+    try:
+        if batch is not None:
+            return batch._apply(entry.compute, arguments)
+    except Exception as of_one:
+        error = of_one
+    name_shapes(error, entry.name, arguments)
+    raise error
 
 
 def _several(
@@ -138,8 +150,7 @@ def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any])
     try:
         ans = entry.compute(*arguments)
     except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
+        ans = _of_each_example(entry, arguments, error)
     if not any(isinstance(a, Tensor) for a in args):
         return ans
     for observer in mode.get().observers:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, in_kind, kind, ordinary
+from autograd_lite.engine.arrays import as_array, in_kind, is_batch, kind, ordinary
 from autograd_lite.engine.modes import is_recording, recording_on
 from autograd_lite.engine.nodes import births
 from autograd_lite.engine.primitives import primitive
@@ -98,7 +98,8 @@ class Trace:
                 else:
                     found = pullback(root, bare(g), self.targets)
                 for node in found:
-                    d = found[node] if lifted else unshared(found, node, models[node])
+                    as_it_is = lifted or is_batch(found[node])
+                    d = found[node] if as_it_is else unshared(found, node, models[node])
                     totals[node] = totals[node] + d if node in totals else d
         return self.arranged(  # type: ignore[no-any-return]
             [
@@ -126,7 +127,11 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else in_kind(total, original)
+    return (
+        float(total)
+        if type(original) is float and not is_batch(total)
+        else in_kind(total, original)
+    )
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

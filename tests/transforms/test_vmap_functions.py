@@ -1,0 +1,95 @@
+"""vmap of every function of the table equals a loop: the value, and the gradient inside and out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+from autograd_lite.transforms.trees import flatten
+from tests.harness import applied
+from tests.rules.test_generated import CASES, check_each, each_function
+from tests.sample import Sample
+
+SCALES = (1.0, 0.97, 1.02)  # of the examples: what is sorted, positive or regular stays so
+AXES: tuple[tuple[int | None, ...], ...] = ((0, 1, None), (1, None, 0), (None, 0, 1))
+LOOPED: dict[str, bool] = {}
+
+
+def examples(sample: Sample) -> list[list[np.ndarray]]:
+    """Return a few examples of the arguments."""
+    return [[np.asarray(a * scale) for a in sample.arrays] for scale in SCALES]
+
+
+def choices(sample: Sample) -> Iterator[list[int | None]]:
+    """Yield which axis of each argument counts the examples: every choice maps one at least."""
+    seen = []
+    for pattern in AXES:
+        axes = [pattern[k % 3] for k in range(len(sample.arrays))]
+        axes = [0 if i == 1 and a.ndim == 0 else i for i, a in zip(axes, sample.arrays)]
+        if axes not in seen and any(i is not None for i in axes):
+            seen.append(axes)
+            yield axes
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.sin(1.0 + np.arange(np.prod(shape, dtype=int))).reshape(shape) + 1.5
+
+
+def pulled(sample: Sample, arrays: Any) -> Any:
+    """Return the value and the gradients, for cotangents that are the same for every example."""
+    value, pull = ag.vjp(lambda *a: applied(sample, a), *arrays)
+    leaves, rebuild = flatten(value)
+    u = rebuild([numbers(*v.shape).astype(v.dtype) for v in leaves])
+    return tuple(leaves), tuple(d for d in pull(u))
+
+
+def stacked(results: list[Any]) -> list[Any]:
+    leaves = [flatten(result)[0] for result in results]
+    return [np.stack([np.asarray(v) for v in column]) for column in zip(*leaves)]
+
+
+def close(got: Any, expected: Any) -> None:
+    got, expected = flatten(got)[0], flatten(expected)[0]
+    assert len(got) == len(expected)
+    for a, b in zip(got, expected):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        size = np.max(np.abs(b[np.isfinite(b)]), initial=1e-3) if b.dtype.kind == "f" else 1
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11 * size)
+
+
+def check_vmap(sample: Sample) -> None:
+    every = examples(sample)
+    for axes in choices(sample):
+        own = [
+            [a[k] if axis is not None else every[0][k] for k, axis in enumerate(axes)]
+            for a in every
+        ]
+        arguments = [
+            every[0][k] if axis is None else np.stack([a[k] for a in every], axis)
+            for k, axis in enumerate(axes)
+        ]
+        expected = stacked([pulled(sample, arrays) for arrays in own])
+        got = ag.vmap(lambda *a: pulled(sample, a), in_axes=tuple(axes))(*arguments)
+        close(got, expected)
+        # the gradient of all: of what is not mapped, the sum
+        count = len(expected) - len(arguments)
+        f = ag.vmap(lambda *a: applied(sample, a), in_axes=tuple(axes))
+        value, pull = ag.vjp(f, *arguments)
+        leaves, rebuild = flatten(value)
+        close(leaves, expected[:count])
+        u = [np.stack([numbers(*v.shape[1:]).astype(v.dtype)] * len(every)) for v in leaves]
+        sums = [
+            d.sum(axis=0) if axis is None else np.moveaxis(d, 0, axis)
+            for d, axis in zip(expected[count:], axes)
+        ]
+        close(pull(rebuild(u)), sums)
+
+
+@each_function(CASES)
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
+def test_vmap_equals_a_loop(cases: list[Sample]) -> None:
+    check_each(check_vmap, [case for case in cases if case.arrays])
