@@ -147,7 +147,9 @@ class ArrayMethods:
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         """Return ``np.reshape`` of the array; the shape may be given as separate numbers."""
-        return self._apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), kwargs)
+        if len(shape) == 1 and not isinstance(shape[0], (int, np.integer)):
+            shape = shape[0]
+        return self._apply(np.reshape, (self, shape), kwargs)
 
     def transpose(self, *axes: Any) -> Any:
         """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
