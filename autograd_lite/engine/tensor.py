@@ -237,7 +237,7 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self.size * self.dtype.itemsize  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
