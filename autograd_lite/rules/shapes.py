@@ -229,7 +229,7 @@ def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int
     """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
     g, step = g if retstep else (g, 0)
     steps = num - bool(endpoint)
-    of_stop = (np.arange(num) / max(steps, 1)).astype(g.dtype)
+    of_stop = (np.arange(num, like=kind(g)) / max(steps, 1)).astype(g.dtype)
     d = np.moveaxis(g, axis, -1) @ (of_stop if which else 1 - of_stop)
     return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
 
