@@ -50,7 +50,7 @@ LIMITS = {
     "checkpoint": 195,
     "training": 480,
     "sklearn": 285,
-    "transforms": 310,
+    "transforms": 1_000,
     "checks": 560,
     "graphs": 1_920,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,12 @@ def batch_in(arguments: Any) -> Any:
         if value is not None and is_batch(value):
             return value
     return None
+
+
+def indexed(array: Any, index: Any) -> Any:
+    """Return ``array[index]``, also of an ndarray and an index that holds a batch."""
+    batch = None if is_batch(array) else batch_in((index,))
+    return array[index] if batch is None else batch._apply(operator.getitem, (array, index))
 
 
 def copied(data: Any, dtype: Any = None) -> Any:

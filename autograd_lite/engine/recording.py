@@ -114,7 +114,9 @@ def _of_each_example(entry: Primitive, arguments: Sequence[Any], error: Exceptio
     batch = batch_in(arguments)
     try:
         if batch is not None:
-            return batch._apply(entry.compute, arguments)
+            own = entry.signature
+            by_name = own.variadic is not None or len(arguments) > own.positional
+            return batch._apply(entry.compute if by_name else entry.function, arguments)
     except Exception as of_one:
         error = of_one
     name_shapes(error, entry.name, arguments)

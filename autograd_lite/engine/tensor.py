@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
+from autograd_lite.engine.arrays import copied, in_kind, is_batch, is_foreign, kind, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording
@@ -118,6 +118,7 @@ class Tensor(Recorded, ArrayMethods):
                 "compute a new tensor, or detach() this one first"
             )
         new = in_kind(ordinary(values, "Tensor.data"), self._values)
+        _keep_out(new, self._values, "Tensor.data")
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -294,6 +295,7 @@ class Tensor(Recorded, ArrayMethods):
             for leaf in found:  # all before any is stored: one may raise
                 if leaf.retired:
                     raise _retired(leaf)
+                _keep_out(found[leaf], leaf.value, "Tensor.backward")
                 if leaf.grad is not None:
                     total = leaf.grad + found[leaf]
                     found[leaf] = total if isinstance(total, Tensor) else in_kind(total, leaf.value)
@@ -450,6 +452,15 @@ recording.Tensor = Tensor
 # the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
 Gradient = Union[NDArray[Any], Any]  # noqa: UP007
 Result = Union[Tensor, Any]  # noqa: UP007
+
+
+def _keep_out(values: Any, own: Any, caller: str) -> None:
+    """Refuse values that differ between the examples of a vmap, for an array that they share."""
+    if is_batch(values) and not is_batch(own):
+        raise TypeError(
+            f"{caller} inside ag.vmap of a tensor from outside, which all examples share: each has "
+            f"a value of its own for it; use ag.grad, and return the value"
+        )
 
 
 def _retired(leaf: Leaf) -> RuntimeError:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import held
+
 WHOLE = 1024  # numbers up to which an array is held whole
 CORNER = 16  # rows and columns held of a larger one
 BINS = 20
@@ -32,7 +34,7 @@ class Summary:
     """
 
     def __init__(self, array: Any) -> None:
-        array = np.asarray(array)
+        array = np.asarray(held(array))
         self.shape: tuple[int, ...] = array.shape
         self.dtype = str(array.dtype)
         self.whole = array.size <= WHOLE

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine import arrays
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.nodes import Node, note_of
 from autograd_lite.engine.recording import bare
@@ -161,6 +162,7 @@ def _first_bad(value: Any) -> _Bad | None:
     if isinstance(value, (tuple, list)):
         found = ((_first_bad(item), i) for i, item in enumerate(value))
         return next((bad._replace(which=f" in result {i}") for bad, i in found if bad), None)
+    value = arrays.held(value)
     if not isinstance(value, (float, np.ndarray, np.floating)):
         return None
     array = np.asarray(value)
@@ -183,7 +185,7 @@ def _operands(given: dict[str, Any], bad: _Bad, primitive: Primitive) -> str:
     texts = []
     for name, value in given.items():
         several = isinstance(value, (tuple, list))
-        for i, item in enumerate(value if several else [value]):
+        for i, item in enumerate(map(arrays.held, value if several else [value])):
             if isinstance(item, bool) or not isinstance(item, (int, float, np.ndarray, np.generic)):
                 continue
             called, array = f"{name}[{i}]" if several else name, np.asarray(item)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.engine.arrays import held, in_kind, is_foreign, kind
+from autograd_lite.engine.arrays import held, in_kind, indexed, is_foreign, kind
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -147,7 +147,7 @@ def checked_target(
         return target, Options(axis, None, 0.0, scale, reduction)
     labels, counts = _labels(name, target, shape, dtype, axis, ignore_index)
     if weight is not None:
-        chosen = np.take(weight, labels)
+        chosen = indexed(weight, labels)
         counts = chosen if counts is None else counts * chosen
     if reduction == "mean":
         scale = _one_over(labels.size if counts is None else _total(counts), dtype)

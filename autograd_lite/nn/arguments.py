@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.arrays import is_foreign
 from autograd_lite.engine.tensor import Tensor
 
 
@@ -74,7 +75,7 @@ def floats(name: str, x: Any) -> Any:
     TypeError
         If ``x`` holds anything but real numbers.
     """
-    if not isinstance(x, Tensor):
+    if not isinstance(x, Tensor) and not is_foreign(x):
         x = np.asarray(x)
     if x.dtype.kind == "f":
         return x

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from autograd_lite.engine.arrays import like_sequence
+from autograd_lite.engine.arrays import kind, like_sequence
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.names import name_of, outermost_function
+from autograd_lite.engine.names import name_of
 from autograd_lite.engine.recording import Recorded, call
 from autograd_lite.engine.table import TABLE, Composite
 
@@ -35,6 +35,9 @@ ENTRIES: dict[Callable[..., Any], Callable[..., Any]] = {}
 _ASK_NO_VALUE = {
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type, np.min_scalar_type,
     np.iscomplexobj, np.isrealobj, np.shares_memory, np.may_share_memory, np.einsum_path,
+}  # fmt: skip
+_WRITE = {
+    operator.setitem, np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal,
 }  # fmt: skip
 # The composites whose formulas are being evaluated: one that calls its own function is looped over.
 _formulas: ContextVar[tuple[Any, ...]] = ContextVar("autograd_lite_formulas", default=())
@@ -119,13 +122,16 @@ class Batch(ArrayMethods, NDArrayOperatorsMixin):
     ) -> Any:
         if any(issubclass(kind, Recorded) for kind in types):
             return NotImplemented
-        if not batches_in((args, kwargs)):  # called with like=
-            ans = function(*args, **kwargs)
-            if function not in (np.zeros, np.empty):
-                return ans
-            # to be written into: each example its own
-            return Batch(np.repeat(ans[None], len(self.stacked), axis=0), self.level)
-        return apply(function, args, kwargs)
+        if batches_in((args, kwargs)):
+            return apply(function, args, kwargs)
+        # Called with like=. What is to be written into is each example's own.
+        inner = kind(self.stacked)
+        if function not in (np.zeros, np.empty):
+            return function(*args, **kwargs, like=inner)
+        shape, *others = args
+        shape = (shape,) if isinstance(shape, int) else shape
+        rows = function((len(self.stacked), *shape), *others, **kwargs, like=inner)
+        return Batch(rows, self.level)
 
     # ------------------------------------------------------------------------ what it refuses
 
@@ -141,9 +147,7 @@ class Batch(ArrayMethods, NDArrayOperatorsMixin):
         raise _asked("int()", "astype(int)")
 
     def __index__(self) -> int:
-        raise _asked(
-            "operator.index() (range(), an index into a list)", "np.take(array, index, axis=0)"
-        )
+        raise _asked("operator.index() (range(), an index of a list)", "ag.Tensor(array)[index]")
 
     def item(self, *place: Any) -> Any:
         """Refuse to give one value."""
@@ -155,8 +159,9 @@ class Batch(ArrayMethods, NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         raise _asked(
-            outermost_function("np.asarray or np.array (or an index of a plain array)"),
-            "np.stack to join, np.take to index, @ag.primitive for a function of plain arrays",
+            "np.asarray (or an index of a plain array, or a function that is not NumPy's)",
+            "np.stack to join, ag.Tensor(array)[index] to index, @ag.primitive for a function of "
+            "plain arrays",
         )
 
 
@@ -192,7 +197,11 @@ def apply(
     """Apply a function to batches and arrays, for all examples."""
     if function.__class__ is np.ufunc and not kwargs and function.signature is None:
         return _elementwise(function, args)
+    if any([isinstance(x, Recorded) for x in args]):
+        return call(function, args, kwargs)
     level = max([batch.level for batch in batches_in((args, kwargs))])
+    if function in _WRITE or getattr(function, "__name__", "") == "at":
+        _check_written(function, args)
     if function in _ASK_NO_VALUE:
         return function(*_example(args, 0, level), **_example(kwargs, 0, level))
     entry = ENTRIES.get(matrix_products if isinstance(function, np.ufunc) else function)
@@ -210,6 +219,20 @@ def apply(
     except Exception:  # one by one, what is wrong is said of the shapes that the user sees
         pass
     return one_by_one(function, level, args, kwargs)
+
+
+def _check_written(function: Callable[..., Any], args: Sequence[Any]) -> None:
+    """Refuse to write what differs between examples into an array that they share."""
+    own = _levels(args[0])
+    if any(level not in own for batch in batches_in(args[1:]) for level in _levels(batch)):
+        raise TypeError(
+            f"{name_of(function)} inside ag.vmap writes the values of every example into one array "
+            f"that they share; write into np.zeros_like(x) of a mapped x, or use np.where, np.stack"
+        )
+
+
+def _levels(x: Any) -> list[int]:
+    return [x.level, *_levels(x.stacked)] if x.__class__ is Batch else []
 
 
 def _elementwise(ufunc: np.ufunc, args: Sequence[Any]) -> Any:

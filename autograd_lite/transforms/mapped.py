@@ -29,7 +29,7 @@ def _enter_x(g: Any, like: Any, axis: int, level: int) -> Any:
     return leave(g, axis, level, like.shape[axis])
 
 
-@primitive(_enter_x)
+@primitive(_enter_x, name="ag.vmap, in")
 def enter(x: Any, axis: int, level: int) -> Any:
     """Return an array as a batch, its axis hidden."""
     if _is_above(x, level):
@@ -37,7 +37,7 @@ def enter(x: Any, axis: int, level: int) -> Any:
     return Batch(np.moveaxis(x, axis, 0) if axis else x, level)
 
 
-@primitive(lambda g, axis, level: enter(g, axis, level))
+@primitive(lambda g, axis, level: enter(g, axis, level), name="ag.vmap, out")
 def leave(x: Any, axis: int, level: int, size: int) -> Any:
     """Return a batch as an array, its hidden axis put in place; repeated, if it is no batch."""
     if _is_above(x, level):

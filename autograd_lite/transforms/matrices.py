@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.arrays import as_array, is_batch, kind
-from autograd_lite.engine.recording import node_of
+from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tape import Node, reachable
 from autograd_lite.transforms.mapped import of_each_row
 from autograd_lite.transforms.reverse import grad
@@ -87,15 +87,16 @@ def _rows(trace: Trace, k: int) -> list[Any]:
         units[k] = unit
         return flatten(trace.pull(units))[0]
 
-    if root is None:
-        return [np.zeros((size, *d.shape), d.dtype, like=kind(d)) for d in map(as_array, pulled(0))]
+    if root is None or not size:
+        originals = [bare(as_array(original)) for original in trace.originals]
+        return [np.zeros((size, *a.shape), a.dtype, like=kind(a)) for a in originals]
     if like is not None and not is_batch(like):  # another library's, which has no batches
         places = np.arange(size, like=like)
         rows = [pulled((places == i).astype(dtype).reshape(output.shape)) for i in range(size)]
-        return [np.stack(column) for column in zip(*rows)] if rows else pulled(0)
+        return [np.stack(column) for column in zip(*rows)]
     step = _piece(reachable(root, trace.targets))
     parts = []
-    for start in range(0, max(size, 1), step):
+    for start in range(0, size, step):
         count = min(step, size - start)
         units = np.eye(count, size, start, dtype).reshape(count, *output.shape)
         parts.append(of_each_row(pulled, units))
@@ -107,4 +108,4 @@ def _rows(trace: Trace, k: int) -> list[Any]:
 def _piece(nodes: Iterable[Node]) -> int:
     """Return how many rows to do at a time, given what the cotangents of one pass through."""
     sizes = [n.size * n.dtype.itemsize for n in nodes if isinstance(n.dtype, np.dtype)]
-    return max(1, min(LARGEST // max(1, *sizes), TOGETHER // max(1, sum(sizes))))
+    return max(1, min(LARGEST // max([1, *sizes]), TOGETHER // max(1, sum(sizes))))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.transforms.trees import flatten
-from tests.harness import applied
+from tests.harness import applied, entry_name
+from tests.rules.test_any_array import CONSTANTS, GIVE_PYTHON, constant_arguments
 from tests.rules.test_generated import CASES, check_each, each_function
 from tests.sample import Sample
+from tests.vmapped import vmapped
 
 SCALES = (1.0, 0.97, 1.02)  # of the examples: what is sorted, positive or regular stays so
 AXES: tuple[tuple[int | None, ...], ...] = ((0, 1, None), (1, None, 0), (None, 0, 1))
-LOOPED: dict[str, bool] = {}
 
 
 def examples(sample: Sample) -> list[list[np.ndarray]]:
@@ -93,3 +95,53 @@ def check_vmap(sample: Sample) -> None:
 @pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
 def test_vmap_equals_a_loop(cases: list[Sample]) -> None:
     check_each(check_vmap, [case for case in cases if case.arrays])
+
+
+# ---------------------------------------------------------------------------- without a derivative
+
+BUT = GIVE_PYTHON | {np.allclose, np.array_equal, np.array_equiv, np.nonzero, np.flatnonzero,
+                     np.argwhere, np.tril_indices_from, np.triu_indices_from,
+                     np.diag_indices_from}  # fmt: skip
+_constants = [f for f, entry in TABLE.items() if isinstance(entry, Constant) and f in CONSTANTS]
+
+
+@pytest.mark.parametrize("function", [f for f in _constants if f not in BUT], ids=entry_name)
+def test_what_has_no_derivative_equals_a_loop(function: Callable[..., Any]) -> None:
+    args = constant_arguments(function)
+    rows = [np.stack([a, a[::-1]]) if isinstance(a, np.ndarray) else a for a in args]
+    axes = tuple(0 if isinstance(a, np.ndarray) else None for a in args)
+    if function is np.searchsorted or function is np.digitize:  # one of them sorted
+        rows[0 if function is np.searchsorted else 1] = np.stack([np.arange(3.0)] * 2)
+    if all(axis is None for axis in axes):  # np.lexsort, of a tuple
+        rows, axes = [tuple(np.stack([a, a[::-1]]) for a in args[0])], (0,)
+    got = ag.vmap(function, axes)(*rows)
+    alone = [[a[i] if k == 0 else a for a, k in zip(rows, axes)] for i in range(2)]
+    if isinstance(rows[0], tuple):
+        alone = [[tuple(a[i] for a in rows[0])] for i in range(2)]
+    np.testing.assert_array_equal(got, np.stack([function(*a) for a in alone]), strict=True)
+
+
+@pytest.mark.parametrize(
+    "function", sorted(GIVE_PYTHON & set(CONSTANTS), key=entry_name), ids=entry_name
+)
+def test_what_is_asked_of_shapes_and_dtypes_is_answered(function: Callable[..., Any]) -> None:
+    args = CONSTANTS[function]
+    answers = []
+
+    def asked(*arrays: Any) -> Any:
+        answers.append(function(*arrays))
+        return 0.0
+
+    rows = [np.stack([a, a]) if isinstance(a, np.ndarray) else a for a in args]
+    ag.vmap(asked, tuple(0 if isinstance(a, np.ndarray) else None for a in args))(*rows)
+    assert repr(answers[0]) == repr(function(*args))
+
+
+# ---------------------------------------------------------------------------- how many are looped
+
+
+def test_at_most_fifteen_in_a_hundred_functions_are_looped_over() -> None:
+    covered = vmapped(CASES)
+    looped = {name for name, batched in covered.items() if not batched}
+    assert len(covered) > 200
+    assert len(looped) <= 0.15 * len(covered), looped
