@@ -91,8 +91,8 @@ def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: An
     """
     if like.size == 0:
         return a
-    high, low = (f(bare(a), axis=axis, keepdims=keepdims is True) for f in (np.max, np.min))
-    equal = high - low == 0
+    plain, keep = bare(a), keepdims is True
+    equal = plain.max(axis=axis, keepdims=keep) - plain.min(axis=axis, keepdims=keep) == 0
     return _var(quotient(g, np.where(equal, 0, 2 * ans)), like, a, axis, ddof, keepdims)
 
 
