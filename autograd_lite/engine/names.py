@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.places import hide
+
 _SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
 
@@ -54,6 +56,7 @@ def outermost_function(default: str) -> str:
 
 def name_error(error: Exception, name: str) -> None:
     """Put the name of what raised an error before its message, or below it."""
+    hide(error)
     if type(error) in (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
         if not str(error).startswith(name.partition(" ")[0]):
             error.args = (f"{name}: {error}",)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine import changes, results
+from autograd_lite.engine import changes, results, ufuncs
 from autograd_lite.engine.arrays import like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
@@ -74,9 +74,10 @@ def call(
         return _unrecorded(entry, args, arguments)
     plan = entry.plan(tracked)
     values = arguments if entry.simple else entry.settled(arguments)
-    ans, residual = _computed(entry, plan, arguments)
-    view = False
-    if not entry.ufunc:
+    if entry.ufunc:
+        ans, residual, view = ufuncs.computed(entry, arguments), None, False
+    else:
+        ans, residual = _computed(entry, plan, arguments)
         ans, view = results.own(ans, arguments, exposed, entry.name)
     saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
     watched = changes.watched(plan, exposed, saved) if exposed & plan.reads else None
@@ -118,12 +119,18 @@ def _computed(entry: Primitive, plan: Plan, arguments: Sequence[Any]) -> tuple[A
 
 def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
-    try:
-        ans = entry.compute(*arguments)
-    except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
-    if not any(isinstance(a, Tensor) for a in args):
+    if entry.ufunc:
+        ans = ufuncs.computed(entry, arguments)
+    else:
+        try:
+            ans = entry.compute(*arguments)
+        except Exception as error:
+            name_shapes(error, entry.name, arguments)
+            raise
+    for argument in args:
+        if isinstance(argument, Tensor):
+            break
+    else:
         return ans
     if (observer := mode.get().observer) is not None:
         observer.called(None, entry, arguments, ans)

@@ -1,0 +1,105 @@
+"""Warnings are about the user's line, and tracebacks show it without the frames between."""
+
+from __future__ import annotations
+
+import unittest
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autograd_lite as ag
+
+
+def leaf(*values: float) -> ag.Tensor:
+    return ag.Tensor(values, requires_grad=True)
+
+
+# What NumPy warns of, by way of an operator, a method, a ufunc, and a function written in others.
+WARNED: dict[str, tuple[Callable[[], Any], str]] = {
+    "a ufunc": (lambda: np.log(leaf(0.0)), "divide by zero encountered in log"),
+    "a method": (lambda: leaf(1000.0).exp(), "overflow encountered in exp"),
+    "an operator": (lambda: 1 / leaf(0.0), "divide by zero encountered in divide"),
+    "not recorded": (lambda: np.sqrt(ag.Tensor([-1.0])), "invalid value encountered in sqrt"),
+    "no array": (lambda: np.log(leaf(0.0)[0]), "divide by zero encountered in log"),
+    "matrices": (lambda: leaf(1e308, 1e308) @ np.ones((2, 1)), "overflow encountered in matmul"),
+}
+
+
+@pytest.mark.parametrize("action", ["always", "default"])
+@pytest.mark.parametrize("name", WARNED)
+def test_numpys_warnings_are_about_the_users_line(name: str, action: Any) -> None:
+    compute, message = WARNED[name]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(action)
+        compute()
+    assert [(str(w.message), w.category, w.filename) for w in caught] == [
+        (message, RuntimeWarning, __file__)
+    ]
+    assert caught[0].lineno == compute.__code__.co_firstlineno
+
+
+def test_each_line_is_warned_of_once() -> None:
+    zero = leaf(0.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            np.log(zero)
+            np.log(zero)
+    start = test_each_line_is_warned_of_once.__code__.co_firstlineno
+    assert [w.lineno - start for w in caught] == [5, 6]
+
+
+def test_several_warnings_of_one_call_all_come() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        (leaf(1.0, 0.0) / np.zeros(2)).sum()
+    assert [str(w.message) for w in caught] == [
+        "divide by zero encountered in divide",
+        "invalid value encountered in divide",
+    ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_that_is_an_error_names_the_operation_and_stands_alone() -> None:
+    with pytest.raises(RuntimeWarning, match=r"^divide by zero encountered in log") as caught:
+        np.log(leaf(0.0))
+    assert caught.value.__context__ is None
+    assert caught.value.__notes__ == ["in np.log of shape (1,)"]
+
+
+def test_the_users_errstate_holds() -> None:
+    zero, told = leaf(0.0), []
+    with np.errstate(divide="ignore"):
+        np.log(zero)
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+        np.log(zero)
+    with np.errstate(divide="call", call=lambda kind, flags: told.append(kind)):
+        np.log(zero)
+    assert told == ["divide by zero"]
+    assert np.geterr()["divide"] == "warn"
+
+
+def test_the_users_callback_is_told_beside_a_warning() -> None:
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with np.errstate(invalid="call", call=lambda kind, flags: told.append(kind)):
+            leaf(1.0, 0.0) / np.zeros(2)
+    assert [str(w.message) for w in caught] == ["divide by zero encountered in divide"]
+    assert told == ["invalid value"]
+
+
+def test_a_unittest_sees_the_warnings() -> None:
+    case = unittest.TestCase()
+    for _ in range(2):  # it empties all registries of warnings when it begins
+        with case.assertWarns(RuntimeWarning) as caught:
+            np.log(leaf(0.0))
+        assert caught.filename == __file__
+
+
+def test_a_ufunc_that_refuses_its_arguments_says_so() -> None:
+    with pytest.raises(TypeError, match=r"^np.ldexp of shape \(1,\): ufunc 'ldexp' not supported"):
+        np.ldexp(leaf(1.0), 0.5)
