@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.recording import bare
-from autograd_lite.transforms.reverse import vjp
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
 
@@ -49,7 +49,8 @@ def outputs_of(
     try:
         first, second = once(), once()
     except (TypeError, AttributeError) as error:
-        vjp(f, *args)  # which raises, too, if it is not for want of tensors
+        tensors = mapped(lambda v: Tensor(v, requires_grad=True) if is_float(v) else v, list(args))
+        f(*tensors)  # which raises, too, if it is not for want of tensors
         raise TypeError(
             f"{caller}: {what} works on tensors, but not on arrays ({error}); compute with the "
             f"argument itself in place of its .data, since numeric derivatives are made of arrays"

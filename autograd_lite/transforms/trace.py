@@ -7,13 +7,14 @@ wherever else the same tensors are used; that is what lets transforms nest.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from autograd_lite.engine.arrays import ordinary
-from autograd_lite.engine.modes import is_recording, recording_on
+from autograd_lite.engine.modes import is_recording, reads, recording_on
 from autograd_lite.engine.nodes import births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
@@ -47,15 +48,25 @@ class Trace:
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
+
+        def value_of(items: Sequence[Any]) -> Tree:
+            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(items)))
+            return f(*arguments.values(), **kwargs)
+
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
-            value = f(*arguments.values(), **kwargs)
+            with _reading() as read:
+                value = value_of(aliases)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value)
         for output in self.outputs:
             _check_output(caller, output)
+        if read and not any(node_of(output) is not None for output in self.outputs):
+            with recording_on():
+                elsewhere, _ = flatten(value_of([_aliased(_moved(v)) for v in self.originals]))
+            if not _same(elsewhere, self.outputs):
+                raise _read_out(caller, *read[0])
         # Whether this is itself part of a computation that is differentiated: by a transform around
         # it, or by backward to variables that are passed in or that it closes over.
         self.lifted = recorded and (
@@ -115,6 +126,39 @@ def _aliased(value: Any) -> Any:
         return _alias(value)
     data = np.asarray(ordinary(bare(value), "an argument"))
     return wrap(data, Leaf(data))
+
+
+@contextmanager
+def _reading() -> Iterator[list[tuple[str, str, int]]]:
+    """Collect where values are read out of tensors."""
+    found: list[tuple[str, str, int]] = []
+    token = reads.set(found)
+    try:
+        yield found
+    finally:
+        reads.reset(token)
+
+
+def _moved(value: Any) -> Any:
+    """Return an argument a little elsewhere; integers and others as they are."""
+    if not is_float(value):
+        return value
+    array = np.asarray(bare(value))
+    step = np.sqrt(np.finfo(array.dtype).eps) * np.linspace(1, 2, array.size).reshape(array.shape)
+    return (array + step * (1 + np.abs(array))).astype(array.dtype)
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    pairs = [(np.asarray(bare(a)), np.asarray(bare(b))) for a, b in zip(some, others)]
+    return len(some) == len(others) and all(np.array_equal(*p, equal_nan=True) for p in pairs)
+
+
+def _read_out(caller: str, how: str, file: str, line: int) -> TypeError:
+    return TypeError(
+        f"{caller}: what the function returns depends on its argument only through values read "
+        f"by .{how} ({file}, line {line}), which have no derivative, so that it would be zero; "
+        f"compute with the tensor itself, or with tensor.detach() where zero is meant"
+    )
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
