@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 import unittest
 import warnings
 from collections.abc import Callable
@@ -103,3 +105,74 @@ def test_a_unittest_sees_the_warnings() -> None:
 def test_a_ufunc_that_refuses_its_arguments_says_so() -> None:
     with pytest.raises(TypeError, match=r"^np.ldexp of shape \(1,\): ufunc 'ldexp' not supported"):
         np.ldexp(leaf(1.0), 0.5)
+
+
+class Scaled(ag.nn.Module):
+    """A module of a user's own, between those of the package."""
+
+    def __init__(self) -> None:
+        self.inner = ag.nn.Linear(3, 2, rng=np.random.default_rng(0))
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(2 * x)
+
+
+def total(x: Any) -> Any:
+    return np.sum(x + np.ones(3))
+
+
+MATRIX = ag.Tensor(np.ones((2, 2)), requires_grad=True)
+# What goes wrong, and the functions of the user's that tracebacks must still show.
+WRONG: dict[str, tuple[Callable[[], Any], list[str]]] = {
+    "operator": (lambda: MATRIX + np.ones(3), []),
+    "method": (lambda: MATRIX.reshape(3), []),
+    "method with an unknown argument": (lambda: MATRIX.sum(where=False), []),
+    "NumPy function": (lambda: np.sum(MATRIX, axis=7), []),
+    "formula": (lambda: np.stack([MATRIX, np.ones(3)]), []),
+    "function without a rule": (lambda: np.polyfit(MATRIX, [1.0, 2.0], 1), []),
+    "index": (lambda: MATRIX[7], []),
+    "loss": (lambda: ag.cross_entropy(MATRIX, [0, 7]), []),
+    "backward": (lambda: MATRIX.backward(), []),
+    "module": (lambda: ag.nn.Sequential(Scaled())(np.ones((1, 7))), ["forward"]),
+    "transform": (lambda: ag.grad(np.exp)(np.ones(3)), []),
+    "function in a transform": (lambda: ag.grad(total)(np.ones(2)), ["total"]),
+    "function in a Hessian": (lambda: ag.hessian(total)(np.ones(2)), ["total"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_traceback_shows_the_users_lines_and_where_it_was_raised(name: str) -> None:
+    compute, own = WRONG[name]
+    with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+        compute()
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    seen = [f for f in frames[2:-1] if not f.f_locals.get("__tracebackhide__")]
+    assert [frame.f_code.co_name for frame in seen] == own
+    assert len(frames) > 2  # or there was nothing to hide
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_scipys_functions_that_there_are_here_are_named(name: str) -> None:
+    special = pytest.importorskip("scipy.special")
+    message = (
+        f"scipy.special.{name} of a tensor that requires a gradient would lose its derivative; "
+        f"use ag.{name}, or tensor.data if the values alone are meant"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        getattr(special, name)(MATRIX)
+
+
+@pytest.mark.parametrize("name", ["plot", "hist", "imshow", "matshow", "pcolormesh"])
+@pytest.mark.parametrize("tensor", [MATRIX, MATRIX * 1], ids=["leaf", "result"])
+def test_plotting_says_what_to_plot(name: str, tensor: ag.Tensor) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    axes = figure.Figure().add_subplot()
+    message = (
+        f"plt.{name} of a tensor that requires a gradient would lose its derivative; "
+        f"plot its values, tensor.data"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$") as caught:
+        getattr(axes, name)(tensor)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert [f for f in frames[1:-1] if not f.f_locals.get("__tracebackhide__")] == []
+    getattr(axes, name)(tensor.data)

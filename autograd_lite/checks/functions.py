@@ -19,8 +19,13 @@ def mapped(function: Callable[[Any], Any], tree: Tree) -> Tree:
 
 
 def arrays_of(args: Sequence[Tree]) -> list[Tree]:
-    """Return arguments with their tensors and floats as arrays."""
-    return mapped(lambda v: np.asarray(bare(v)) if is_float(v) else bare(v), list(args))  # type: ignore[no-any-return]
+    """Return arguments with their tensors, floats and lists of floats as arrays."""
+    listed = [np.array(v) if isinstance(v, list) and all(map(_is_number, v)) else v for v in args]
+    return mapped(lambda v: np.asarray(bare(v)) if is_float(v) else bare(v), listed)  # type: ignore[no-any-return]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and all(map(_is_number, value)))
 
 
 def cast(tree: Tree, dtype: Any) -> Tree:

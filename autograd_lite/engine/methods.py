@@ -35,6 +35,7 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method that hands the array to a function, as the first argument."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         return self._apply(function, (self, *args), kwargs)
 
     method.__name__ = function.__name__

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-_PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
-_NOT_THE_USERS = (_PACKAGE, f"{Path(np.__file__).parent}{os.sep}")
+_NOT_THE_USERS = tuple(
+    f"{p}{os.sep}" for p in (Path(__file__).parents[1], Path(np.__file__).parent)
+)
+_LIBRARIES = ("autograd_lite", "numpy", "scipy", "matplotlib", "copy")
 
 _KINDS = {  # what NumPy calls each kind of floating-point error when it tells of it
     "divide": "divide by zero",
@@ -71,18 +74,24 @@ def computed_with_warnings(ufunc: Any, arguments: Sequence[Any]) -> Any:
     return result
 
 
-def hide(error: BaseException) -> None:
-    """Mark the frames of this package that an error passes, so that tracebacks leave them out.
-
-    IPython and pytest look for ``__tracebackhide__`` among a frame's locals. What raises errors of
-    its own sets it itself; this is for what calls other functions, of which there are many layers.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
-        frame.f_locals["__tracebackhide__"] = True
+def library_frames() -> Iterator[FrameType]:
+    """Yield the frames that run libraries, from the caller's outward, up to the user's."""
+    frame = sys._getframe(1)
+    while _is_of_a_library(frame) and frame.f_back is not None:
+        yield frame
         frame = frame.f_back
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-            trace.tb_frame.f_locals["__tracebackhide__"] = True
-        trace = trace.tb_next
+
+
+def _is_of_a_library(frame: FrameType) -> bool:
+    return frame.f_globals.get("__name__", "").partition(".")[0] in _LIBRARIES
+
+
+def hide(error: BaseException | None = None) -> None:
+    """Mark the libraries' frames that an error passes, so that tracebacks leave them out.
+
+    IPython and pytest look for ``__tracebackhide__`` among a frame's locals. Functions that are
+    often in the way set it themselves; this is for errors that come from many layers down.
+    """
+    passed = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if error else []
+    for frame in (*library_frames(), *filter(_is_of_a_library, passed)):
+        frame.f_locals["__tracebackhide__"] = True

@@ -38,6 +38,7 @@ def primitive(*rules: Rule | None, **options: Any) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             return call(recorded, args, kwargs)
 
         enter(recorded, function, rules, **options)

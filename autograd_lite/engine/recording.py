@@ -47,6 +47,7 @@ def call(
 
     Arrays give arrays; with a tensor among the arguments the result is a tensor.
     """
+    __tracebackhide__ = True
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
@@ -143,6 +144,7 @@ def _call_other(
     function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Apply a function that has no rules of its own."""
+    __tracebackhide__ = True
     if isinstance(entry, Composite):
         for name in kwargs:
             if name not in entry.parameters:

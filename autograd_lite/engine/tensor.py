@@ -21,7 +21,7 @@ from autograd_lite.engine.arrays import copied, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, reads
-from autograd_lite.engine.names import name_of, outermost_function
+from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, noted
 from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
@@ -291,6 +291,7 @@ class Tensor(Recorded, ArrayMethods):
         >>> x.grad
         array(6.)
         """
+        __tracebackhide__ = True
         if self._node is None:
             raise ValueError(
                 "Tensor.backward: this tensor does not depend on any tensor with "
@@ -345,6 +346,7 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -366,15 +368,12 @@ class Tensor(Recorded, ArrayMethods):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
+        __tracebackhide__ = True
         return call(function, args, kwargs)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
-            raise TypeError(
-                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
-                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
-                f"to join tensors"
-            )
+            raise derivative_lost("np.asarray or np.array")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
@@ -415,6 +414,8 @@ class Tensor(Recorded, ArrayMethods):
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
+            if outermost_function("").startswith("plt."):  # which copies what it draws
+                raise derivative_lost("")
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
                 "use tensor.detach() to keep its values"
@@ -422,6 +423,7 @@ class Tensor(Recorded, ArrayMethods):
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
     def __getitem__(self, index: Any) -> Any:
+        __tracebackhide__ = True
         return call(operator.getitem, (self, bare(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:

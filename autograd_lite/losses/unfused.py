@@ -38,6 +38,7 @@ def unfused_cross_entropy(
     >>> ag.unfused_cross_entropy(np.array([[2.0, 1.0, 0.0]]), [0])
     np.float64(0.4076059644443804)
     """
+    __tracebackhide__ = True
     z, y, options = checked(
         "ag.unfused_cross_entropy",
         logits,

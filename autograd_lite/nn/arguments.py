@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.places import hide
 from autograd_lite.engine.tensor import Tensor
 
 
@@ -79,6 +80,7 @@ def floats(name: str, x: Any) -> Any:
     if x.dtype.kind == "f":
         return x
     if x.dtype.kind not in "iub":
+        hide()
         raise TypeError(f"{name}: expected real numbers, got {x.dtype}")
     return x.astype(float)
 
@@ -93,6 +95,7 @@ def shaped(layer: str, x: Any, fits: Callable[[tuple[int, ...]], bool], shape: s
     """
     x = floats(layer, x)
     if not fits(x.shape):
+        hide()
         raise ValueError(f"{layer}: expected input of shape {shape}, got {x.shape}")
     return x
 

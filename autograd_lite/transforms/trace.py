@@ -45,17 +45,19 @@ class Trace:
         born: int | None = None,
     ) -> None:
         argnums = positions(caller, argnums, len(args))
+        __tracebackhide__ = True
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
 
         def value_of(items: Sequence[Any]) -> Tree:
+            __tracebackhide__ = True
             arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(items)))
             return f(*arguments.values(), **kwargs)
 
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            with _reading() as read:
+            with _reading() as read, _lists_said(caller, [args[i] for i in argnums]):
                 value = value_of(aliases)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
@@ -137,6 +139,20 @@ def _reading() -> Iterator[list[tuple[str, str, int]]]:
         yield found
     finally:
         reads.reset(token)
+
+
+@contextmanager
+def _lists_said(caller: str, args: Sequence[Tree]) -> Iterator[None]:
+    """Say, where a function does not take a list of tensors, that an array may be meant."""
+    try:
+        yield
+    except TypeError as error:
+        if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
+            error.args = (
+                f"{error}; {caller} differentiates in each number of a list by itself: pass an "
+                f"array, np.array([...]), to a function of one",
+            )
+        raise
 
 
 def _moved(value: Any) -> Any:

@@ -346,7 +346,7 @@ def cube(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("args", "options", "error", "message"),
     [
-        ((cube, cube, [1.0, 2.0]), {}, TypeError, "argument 0 is list, and must be an array of"),
+        ((cube, cube, [1, 2]), {}, TypeError, "argument 0 is list, and must be an array of"),
         ((cube, cube, np.arange(2)), {}, TypeError, "argument 0 is int64, and must be an array of"),
         ((cube, cube, X), {"argnum": 1}, IndexError, "argnum 1 is out of range for 1 positional"),
         (
@@ -363,6 +363,7 @@ def cube(x: Any) -> Any:
         ),
         ((lambda x: None, cube, X), {}, TypeError, "the function returned None; is its return"),
         ((cube, lambda x: None, X), {}, TypeError, "the closed form returned None; is its return"),
+        ((cube, np.ones(3), X), {}, ValueError, r"the closed form has shape \(3,\), the argument"),
         (
             (cube, lambda x: 3j * x**2, X),
             {},
@@ -394,6 +395,37 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(error, match=f"^ag.check_closed_form: {message}"):
         ag.check_closed_form(*args, **options)
+
+
+def test_an_array_in_hand_may_be_the_claim() -> None:
+    x, label = np.array([[1.9, 0.4]]), [0]
+    W = ag.Tensor([[0.1, 0.5], [0.1, 0.5]], requires_grad=True)
+
+    def loss(W: Any) -> Any:
+        return ag.cross_entropy(x @ W, label)
+
+    loss(W).backward()
+    p = ag.softmax(x @ W.data)
+    for claim in (W.grad, ag.Tensor(W.grad), x.T @ (p - [[1, 0]]), W.grad.tolist()):
+        assert ag.check_closed_form(loss, claim, W).ok
+    report = ag.check_closed_form(loss, x.T * [p[0, 0] - 1, 0], W)
+    assert [cell.index for cell in report.wrong] == [(0, 1), (1, 1)]
+    assert report.cause == "cells are left at zero that the loss reaches too"
+    assert ag.check_closed_form(loss, -W.grad, W).cause == "the sign is flipped"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_array_may_be_off_by_rounding(dtype: Any) -> None:
+    x, eps = X.astype(dtype), np.finfo(dtype).eps
+    report = ag.check_closed_form(cube, (3 * x**2) * (1 + 40 * eps), x)
+    assert report.ok
+    assert {cell.verdict for cell in report.cells} == {"rounding"}
+    assert not ag.check_closed_form(cube, 3 * x**2 * (1 + eps**0.4), x).ok
+
+
+def test_a_list_of_floats_is_an_array() -> None:
+    assert ag.check_closed_form(cube, [3.0, 12.0], [1.0, 2.0]).ok
+    assert ag.check_closed_form(cube, lambda x: 3 * x**2, [[1.0, 2.0]]).cells[1].index == (0, 1)
 
 
 def test_a_claim_need_not_be_defined_at_smaller_arguments() -> None:
