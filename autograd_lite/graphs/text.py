@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from autograd_lite.graphs.graph import Graph
 
 
-def explain(graph: Graph) -> str:
+class Explanation(str):
+    """A text that a notebook, and the prompt, shows as it reads when printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(graph: Graph) -> Explanation:
     """Return the forward pass, every step of the pullback, and each leaf's gradient."""
-    return "\n".join(_lines(graph))
+    return Explanation("\n".join(_lines(graph)))
 
 
 def _lines(graph: Graph) -> Iterator[str]:

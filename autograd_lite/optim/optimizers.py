@@ -109,6 +109,23 @@ class Optimizer:
             if key in group:
                 require(type(self).__name__, what, fits, **{key: group[key]})
 
+    def __repr__(self) -> str:
+        name, parts = type(self).__name__, []
+        for group in self.groups:
+            tensors, numbers = len(group["params"]), sum(p.size for p in group["params"])
+            size = f"{tensors} tensor{'s' * (tensors != 1)}, {numbers} parameters"
+            settings = {**group, **self._settings()}
+            del settings["params"]
+            parts.append((shown(settings), size))
+        if len(parts) == 1:
+            return f"{name}({parts[0][0]}): {parts[0][1]}"
+        lines = [f"  {i}: {settings}: {size}" for i, (settings, size) in enumerate(parts)]
+        return "\n".join([f"{name}: {len(parts)} groups", *lines])
+
+    def _settings(self) -> dict[str, Any]:
+        """Return settings that are not a group's."""
+        return {}
+
     def _parameters(self) -> list[Any]:
         return [p for group in self.groups for p in group["params"]]
 
@@ -201,6 +218,12 @@ class Optimizer:
         for group, settings in zip(self.groups, state["groups"]):
             group.update(settings)
         self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """Return settings as arguments are written, rates that a schedule computed rounded."""
+    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in settings.items()}
+    return ", ".join(f"{key}={text}" for key, text in texts.items())
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -563,3 +563,40 @@ def test_closed_form_of_wrong_shape() -> None:
         ),
     ):
         ag.check_closed_form(lambda x: np.sum(x), lambda x: np.ones(4), SMALL)
+
+
+def test_a_notebook_shows_the_table_with_the_verdicts_marked() -> None:
+    x = np.array([1.0, 2.0, 0.0])
+    report = ag.check_closed_form(lambda x: np.sum(x * abs(x)), lambda x: 2 * x - (x == 2), x)
+    html = report._repr_html_()
+    rows = html.split("<tr>")[1:]
+    assert len(rows) == 4
+    assert [("background" in row, "WRONG" in row) for row in rows] == [
+        (False, False),
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    assert all(sentence in html for sentence in str(report).splitlines()[4:])
+    assert not re.search(r"[^-]color:", html)  # a text's own colour would vanish on dark or light
+    assert repr(report) == str(report)
+
+
+def test_each_verdict_but_ok_has_a_look_of_its_own() -> None:
+    kinked = ag.check_closed_form(lambda x: np.sum(abs(x)), lambda x: 0.5 + x, np.zeros(1))
+    rounded = ag.check_closed_form(cube, 3 * X**2 * (1 + 1e-14), X)
+    jumps = ag.check_closed_form(lambda x: np.sum(np.sign(x)), lambda x: 0 * x, np.zeros(1))
+    wrong = ag.check_closed_form(cube, X, X)
+    verdicts = [report.cells[0].verdict for report in (kinked, rounded, jumps, wrong)]
+    assert verdicts == ["kink", "rounding", "unsure", "wrong"]
+    looks = [
+        re.findall(r"background: [^;\"]*", r._repr_html_())[0]
+        for r in (kinked, rounded, jumps, wrong)
+    ]
+    assert len(set(looks)) == 4
+
+
+def test_of_a_large_table_a_notebook_shows_a_part() -> None:
+    report = ag.check_closed_form(cube, lambda x: 3 * x**2, np.ones(100))
+    assert report._repr_html_().count("<tr>") == 41
+    assert "... and 60 cells more" in report._repr_html_()
