@@ -3,7 +3,7 @@
 That is functions.md, from the table of rules, questions.md, from examples/questions, what each page
 shows below a Python block as its output, and the tables of benchmarks.md and speed.md and their
 picture, from the figures that ``python -m benchmarks --peers --json docs/benchmarks.json`` measured
-last. Pictures that a block saves go to docs/pictures.
+last. Pictures and pages to step through that a block saves go to docs/pictures.
 """
 
 import argparse
@@ -175,7 +175,7 @@ def refreshed(text):
         return text
     with tempfile.TemporaryDirectory() as folder:
         printed = outputs(blocks, Path(folder))
-        for picture in Path(folder).glob("*.svg"):
+        for picture in (*Path(folder).glob("*.svg"), *Path(folder).glob("*.html")):
             shutil.copy(picture, HERE / "pictures")
     for (code, shown), output in reversed(list(zip(blocks, printed))):
         start, end = shown.span() if shown else (code.end(), code.end())

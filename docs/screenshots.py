@@ -1,6 +1,6 @@
 """Make the pictures of graphs and of the explorer in docs/pictures.
 
-Needs Graphviz, and for the explorer a Chromium with its driver and the extra "browser".
+Needs the extra "svg", and for the explorer a Chromium with its driver and the extra "browser".
 """
 
 import subprocess

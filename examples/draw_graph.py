@@ -37,12 +37,11 @@ def classifier(x, species):
     return [lambda loss=loss: loss(x @ W + b, species) for loss in losses]
 
 
-def network(x, species):
-    """Return a network with two hidden layers, and its loss."""
+def network():
+    """Return a network with two hidden layers."""
     rng = np.random.default_rng(0)
     layers = [ag.nn.Linear(m, n, rng=rng, dtype=float) for m, n in ((4, 16), (16, 16), (16, 3))]
-    model = ag.nn.Sequential(layers[0], np.tanh, layers[1], np.tanh, layers[2])
-    return model, ag.cross_entropy(model(x), species)
+    return ag.nn.Sequential(layers[0], np.tanh, layers[1], np.tanh, layers[2])
 
 
 def main():
@@ -53,18 +52,19 @@ def main():
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
+    # The graphs call them what these variables are called.
     x, species = iris()
-    names = {"x": x, "species": species}
+    model = network()
     with ag.recording():  # every value, also large ones that no rule needs
-        model, loss = network(x, species)
+        loss = ag.cross_entropy(model(x), species)
     losses = classifier(x, species)
-    comparison = ag.compare_graphs(*losses, titles=("fused", "unfused"), names=names)
+    comparison = ag.compare_graphs(*losses, titles=("fused", "unfused"))
     print(comparison)
     graphs = {
         "neuron": ag.graph(neuron(), grads=True),
         "iris_fused": comparison.graphs[0],
         "iris_unfused": comparison.graphs[1],
-        "network": ag.graph(loss, names={"model": model} | names, grads=True),
+        "network": ag.graph(loss, grads=True),
     }
     try:
         for name, graph in graphs.items():

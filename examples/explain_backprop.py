@@ -22,7 +22,8 @@ def classifier():
     W = ag.Tensor([[0.1, 0.5], [0.1, 0.5]], requires_grad=True, name="W")
     b = ag.Tensor([0.0, 0.0], requires_grad=True, name="b")
     labels = np.array([0, 1, 1])
-    loss = ag.cross_entropy(x @ W + b, labels)
+    with ag.recording():  # so that the page can move entries and compute the loss again
+        loss = ag.cross_entropy(x @ W + b, labels)
     loss.name = "loss"
     return ag.graph(loss, names={"x": x, "labels": labels})
 

@@ -66,11 +66,11 @@ def main():
         print(f"{name:>9} {difference(loss, x[~test], labels[~test], W, b):.2f}")
 
     Path("out").mkdir(exist_ok=True)
-    graph = ag.graph(ag.cross_entropy(x[~test] @ W + b, labels[~test]))
+    x_train, y_train = x[~test], labels[~test]  # what the picture calls them
+    loss = ag.cross_entropy(x_train @ W + b, y_train)
     try:
         for kind in ("dot", "svg"):
-            graph.save(f"out/softmax_classifier.{kind}")
-            print(f"drawn: out/softmax_classifier.{kind}")
+            print("drawn:", ag.graph(loss, grads=True).save(f"out/softmax_classifier.{kind}"))
     except RuntimeError as no_engine:
         print(no_engine)
 

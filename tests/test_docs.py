@@ -110,12 +110,23 @@ def test_a_public_name_says_what_it_takes_and_gives_an_example(name: str) -> Non
 
 
 def test_pictures_do_not_say_where_they_were_made() -> None:
-    pictures = [*DOCS.rglob("*.svg"), *DOCS.rglob("*.json")]
+    pictures = [path for kind in ("svg", "json", "html") for path in DOCS.rglob(f"*.{kind}")]
     assert pictures
     for path in pictures:
         text = path.read_text(encoding="utf-8")
         assert "&#10;/" not in text, path.name  # a line of a tip that is an absolute path
         assert str(ROOT) not in text, path.name
+
+
+@pytest.mark.parametrize("name", ["index", "questions", "backpropagation"])
+def test_a_page_to_step_through_is_embedded(name: str) -> None:
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r'<iframe src="([^"]+)" title="[^"]+"', text)
+    assert f"]({source})" in text  # also to be opened in a window of its own
+    page = (DOCS / source).read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    script = (ROOT / "autograd_lite" / "graphs" / "explorer.js").read_text(encoding="utf-8")
+    assert f"<script>{script}</script>" in page, STALE
 
 
 def test_the_pages_are_all_in_the_menu() -> None:

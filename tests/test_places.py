@@ -68,7 +68,7 @@ def test_several_warnings_of_one_call_all_come() -> None:
 def test_a_warning_that_is_an_error_names_the_operation_and_stands_alone() -> None:
     with pytest.raises(RuntimeWarning, match=r"^divide by zero encountered in log") as caught:
         np.log(leaf(0.0))
-    assert caught.value.__context__ is None
+    assert caught.value.__suppress_context__
     assert caught.value.__notes__ == ["in np.log of shape (1,)"]
 
 

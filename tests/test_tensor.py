@@ -912,9 +912,12 @@ def test_grad_takes_real_numbers_alone(bad: Any) -> None:
 def test_joining_many_tensors_takes_linear_time() -> None:
     def stacked(count: int) -> float:
         tensors = [ag.Tensor(1.0, requires_grad=True) for _ in range(count)]
-        start = time.process_time()
-        np.stack(tensors)
-        return time.process_time() - start
+        seconds = []
+        for _ in range(3):
+            start = time.process_time()
+            np.stack(tensors)
+            seconds.append(time.process_time() - start)
+        return min(seconds)
 
     stacked(10)
     assert stacked(8_000) < 9 * stacked(2_000)  # 4 if linear, 16 if quadratic

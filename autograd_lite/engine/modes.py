@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,7 +58,8 @@ class _Both(Observer):
             observer.ended()
 
 
-class Mode(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mode:
     """What holds for the calls of a context."""
 
     records: bool
@@ -92,13 +94,14 @@ def _in_mode(new: Mode) -> Iterator[None]:
 
 def recording_on() -> Any:
     """Return a context that records also inside ``no_grad``: what a transform needs as it runs."""
-    return _in_mode(mode.get()._replace(records=True))
+    return _in_mode(replace(mode.get(), records=True))
 
 
 def observing(observer: Observer) -> Any:
     """Return a context that an observer looks on, beside one that does so already."""
-    records, outer = mode.get()
-    return _in_mode(Mode(records, _Both(outer, observer) if outer else observer))
+    here = mode.get()
+    both = _Both(here.observer, observer) if here.observer else observer
+    return _in_mode(replace(here, observer=both))
 
 
 class no_grad:
@@ -125,7 +128,7 @@ class no_grad:
     def __enter__(self) -> None:
         before = mode.get()
         _before_no_grad.set((*_before_no_grad.get(), before))
-        mode.set(before._replace(records=False))
+        mode.set(replace(before, records=False))
 
     def __exit__(self, *exception: object) -> None:
         *outer, before = _before_no_grad.get()

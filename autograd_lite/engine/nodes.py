@@ -24,7 +24,7 @@ class Node:
         "birth",
         "dtype",
         "exposed",  # whether others may write to the value
-        "note",  # for graphs alone: see noted()
+        "note",  # for graphs alone: see note_of()
         "parents",
         "plan",
         "saved",
@@ -96,7 +96,7 @@ class Note:
         self.returned_by: tuple[Any, int, Any] | None = None
 
 
-def noted(node: Node) -> Note:
+def note_of(node: Node) -> Note:
     """Return the note of a node, made when somebody first asks.
 
     Until then a call keeps as little as can be: the list of its arguments, from which a small
@@ -107,8 +107,3 @@ def noted(node: Node) -> Note:
         several = note.__class__ is list
         node.note = note = Note(note if several else None, None if several else note)
     return note
-
-
-def given_name(node: Node) -> str | None:
-    """Return the name that a user gave to a tensor, if any."""
-    return node.name if isinstance(node, Leaf) else noted(node).name

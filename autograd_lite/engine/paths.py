@@ -17,9 +17,9 @@ from autograd_lite.engine.arrays import has_nan, like_sequence
 from autograd_lite.engine.nodes import Node
 from autograd_lite.engine.results import Outputs
 
-# From a node, the number of a parent, and what the rule made of the node's cotangent for it,
-# returns that with zeros where no path leads.
-Mask = Callable[[Node, int, Any], Any]
+# From a node, the number of a parent, the node's cotangent, and what the rule made of it for that
+# parent, returns the last with zeros where no path leads.
+Mask = Callable[[Node, int, Any, Any], Any]
 
 
 def may_leak(root: Node, cotangents: Iterable[Any], selected: bool) -> bool:
@@ -74,7 +74,7 @@ def mask(
             d = fitted(d, parent, plan.primitive)
             marks[parent] = marks[parent] + d if parent in marks else d
 
-    def masked(node: Node, k: int, d: Any) -> Any:
+    def masked(node: Node, k: int, _: Any, d: Any) -> Any:
         own = reached.get((node, k))
         return d if own is None or own.all() else np.where(own == 0, 0, d)
 

@@ -6,24 +6,16 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-_NOT_THE_USERS = tuple(
-    f"{p}{os.sep}" for p in (Path(__file__).parents[1], Path(np.__file__).parent)
-)
+_FOLDERS = (Path(__file__).parents[1], Path(np.__file__).parent)
+_NOT_THE_USERS = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
 _LIBRARIES = ("autograd_lite", "numpy", "scipy", "matplotlib", "copy")
-
-_KINDS = {  # what NumPy calls each kind of floating-point error when it tells of it
-    "divide": "divide by zero",
-    "over": "overflow",
-    "under": "underflow",
-    "invalid": "invalid value",
-}
 
 
 def user_frame() -> FrameType:
@@ -40,38 +32,24 @@ def user_line() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of the user's line: by default once for each, as Python does."""
+def called_by_the_user(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Return what a function computes, called as if by the user's line, which it may warn of."""
     frame = user_frame()
-    space = frame.f_globals
-    warnings.warn_explicit(
-        message,
-        category,
-        frame.f_code.co_filename,
-        frame.f_lineno,
-        module=space.get("__name__"),
-        registry=space.setdefault("__warningregistry__", {}),
-    )
+    source = "\n" * (frame.f_lineno - 1) + "function(*arguments)"
+    code = compile(source, frame.f_code.co_filename, "eval")
+    given = {"function": function, "arguments": arguments, "__tracebackhide__": True}
+    return eval(code, frame.f_globals, given)
 
 
-def computed_with_warnings(ufunc: Any, arguments: Sequence[Any]) -> Any:
-    """Return what a ufunc computes; what NumPy would warn of is said of the user's line."""
-    found: list[str] = []
-    before, other = np.geterr(), np.geterrcall()
-    warned = {_KINDS[kind] for kind, how in before.items() if how == "warn"}
+def warn(message: str) -> None:
+    """Warn of the user's line: by default once for each, as Python does."""
+    called_by_the_user(warnings.warn, (message,))
 
-    def called(kind: str, flags: int) -> None:
-        if kind in warned:
-            found.append(kind)
-        elif callable(other):
-            other(kind, flags)
 
-    modes = {kind: "call" if how == "warn" else how for kind, how in before.items()}
-    with np.errstate(**modes, call=called):  # type: ignore[arg-type]
-        result = ufunc(*arguments)
-    for kind in found:
-        warn(f"{kind} encountered in {ufunc.__name__}", RuntimeWarning)
-    return result
+def called(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Return what a function computes, called from a module that can be warned of."""
+    __tracebackhide__ = True
+    return function(*args, **kwargs)
 
 
 def library_frames() -> Iterator[FrameType]:

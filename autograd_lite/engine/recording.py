@@ -14,17 +14,25 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine import changes, results, ufuncs
+from autograd_lite.engine import changes, results
 from autograd_lite.engine.arrays import like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
-from autograd_lite.engine.nodes import Node
+from autograd_lite.engine.nodes import Node, births
+from autograd_lite.engine.places import called, called_by_the_user
+from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
 
-SMALL = 128  # elements up to which graphs can show a result without having been asked before
 _NO_KEYWORDS: dict[str, Any] = {}
-_AS_THEY_ARE = frozenset([float, int, bool, np.float64])
+_MAY_CHANGE = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
+_AS_THEY_ARE = frozenset([float, int, bool, slice, np.float64])
 _new = object.__new__
+
+# NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
+# which would be one of this module. A registry that is no dict makes such a warning a TypeError, at
+# no cost where there is none, and the call is made again as if from the user's line: see _again().
+# False, so that unittest's assertWarns, which empties what is there, does not put a dict here.
+__warningregistry__ = False
 
 
 class Recorded:
@@ -51,7 +59,7 @@ def call(
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
-    if kwargs or not entry.simple:
+    if kwargs or entry.binds:
         args = entry.bind(args, kwargs)
     arguments = list(args)
     parents = []
@@ -66,36 +74,77 @@ def call(
                     exposed |= 1 << i
             elif not changes.is_own(values):
                 exposed |= 1 << i
+        elif argument.__class__ in _MAY_CHANGE:
+            exposed |= 1 << i
         elif argument.__class__ not in _AS_THEY_ARE:
             exposed |= 1 << i
-            if argument.__class__ is not np.ndarray:
-                arguments[i] = _accepted(argument, entry)
-    records, observer = mode.get()
-    if not tracked or not records:
+            arguments[i] = _accepted(argument, entry)
+    here = mode.get()
+    if not tracked or not here.records:
         return _unrecorded(entry, args, arguments)
-    plan = entry.plan(tracked)
-    values = arguments if entry.simple else entry.settled(arguments)
-    if entry.ufunc:
-        ans, residual, view = ufuncs.computed(entry, arguments), None, False
-    else:
-        ans, residual = _computed(entry, plan, arguments)
-        ans, view = results.own(ans, arguments, exposed, entry.name)
+    try:
+        plan = entry.plans[tracked]
+    except KeyError:
+        plan = entry.plan(tracked)
+    values = arguments if plan.simple else entry.settled(arguments)
+    run = plan.run_bound if kwargs else plan.run
+    try:
+        ans = run(*arguments)
+    except TypeError:
+        ans = _again(entry, run, arguments)
+    except Exception as error:
+        name_shapes(error, entry.name, arguments)
+        raise
+    residual = None
+    is_exposed = is_large = False
+    if not plan.plain:
+        ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
     saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
     watched = changes.watched(plan, exposed, saved) if exposed & plan.reads else None
-    if hasattr(ans, "dtype"):
-        node = Node(plan, parents, saved, watched, ans.shape, ans.dtype, view)
-        if node.dtype.kind != "f":
-            raise results.not_real(entry.name, node.dtype)
-        if plan.notes and ans.size <= SMALL:
-            node.note = values if plan.elementwise else results.small(ans, SMALL)
-        tensor = wrap(ans, node)
+    try:
+        dtype = ans.dtype
+    except AttributeError:
+        tensor, node = _several(ans, plan, parents, saved, watched)
     else:
-        node = results.node_of_all(ans, plan, parents, saved, watched)
-        parts = [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)]
-        tensor = like_sequence(ans, parts)
-    if observer is not None:
-        observer.called(node, entry, values, ans)
+        if dtype.kind != "f":
+            raise results.not_real(entry.name, dtype)
+        tensor = _new(Tensor)
+        tensor._values = ans
+        tensor._name = None
+        tensor._node = node = _new(Node)
+        # What Node(...) does, written out: the call is a tenth of what recording costs.
+        node.plan = plan
+        node.parents = parents
+        node.saved = saved
+        node.watched = watched
+        node.shape = ans.shape
+        node.dtype = dtype
+        node.exposed = is_exposed
+        node.note = None
+        node.birth = next(births)
+        if plan.notes and ans.size <= SMALL and not is_large:
+            node.note = values if plan.elementwise else ans
+    if here.observer is not None:
+        here.observer.called(node, entry, values, ans)
     return tensor
+
+
+def _again(entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Return what a call computes that raised TypeError, perhaps because it had to warn."""
+    try:
+        return called_by_the_user(run, arguments)
+    except Exception as error:
+        name_shapes(error, entry.name, arguments)
+        raise error from None
+
+
+def _several(
+    ans: Any, plan: Plan, parents: Sequence[Node], saved: Sequence[Any], watched: Any
+) -> tuple[Any, Node]:
+    """Return a tensor for each of several results, and the node of the call."""
+    node = results.node_of_all(ans, plan, parents, saved, watched)
+    tensors = [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)]
+    return like_sequence(ans, tensors), node
 
 
 def _accepted(argument: Any, entry: Primitive) -> Any:
@@ -107,27 +156,15 @@ def _accepted(argument: Any, entry: Primitive) -> Any:
     return ordinary(argument, entry.name)
 
 
-def _computed(entry: Primitive, plan: Plan, arguments: Sequence[Any]) -> tuple[Any, Any]:
-    """Return a call's result, and what the rules may read beside it."""
+def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
+    """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
-        if entry.recorded is None:
-            return entry.compute(*arguments), None
-        return entry.compute_recorded(plan.argnums, *arguments)  # type: ignore[no-any-return]
+        ans = entry.compute(*arguments)
+    except TypeError:
+        ans = _again(entry, entry.compute, arguments)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
-
-
-def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
-    """Return the result alone: an array for arrays, else tensors that require no gradient."""
-    if entry.ufunc:
-        ans = ufuncs.computed(entry, arguments)
-    else:
-        try:
-            ans = entry.compute(*arguments)
-        except Exception as error:
-            name_shapes(error, entry.name, arguments)
-            raise
     for argument in args:
         if isinstance(argument, Tensor):
             break
@@ -153,12 +190,12 @@ def _call_other(
                     f"leave it out, or compute that part with other functions"
                 )
         try:
-            return entry.formula(*args, **kwargs)
+            return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError) as error:
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return function(*bare(tuple(args)), **bare(kwargs))
+        return called(function, bare(tuple(args)), bare(kwargs))
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)

@@ -15,37 +15,35 @@ from autograd_lite.engine.arrays import ordinary
 from autograd_lite.engine.nodes import Node
 from autograd_lite.engine.table import TABLE, Plan, Primitive, derivative
 
+SMALL = 128  # elements up to which graphs can show a result without having been asked before
 
-def own(ans: Any, arguments: Sequence[Any], exposed: int, name: str) -> tuple[Any, bool]:
-    """Return what a function returned as an array object of its own, and whether it is exposed.
 
-    It is, if it is a view of an array that others may write to: bit i of ``exposed`` says whether
-    they may to argument i.
+def own(
+    ans: Any, plan: Plan, arguments: Sequence[Any], exposed: int
+) -> tuple[Any, Any, bool, bool]:
+    """Return what a function returned as an array object of its own, and what is to know of it.
+
+    That is what it left for the rules beside its result; whether it is exposed: a view of an array
+    that others may write to (bit i of ``exposed`` says whether they may to argument i); and whether
+    it is a view of a large array, which it would keep alive.
     """
+    ans, residual = ans if plan.leaves_residual else (ans, None)
     if ans.__class__ is not np.ndarray:
         if hasattr(ans, "_node"):
             raise TypeError(
-                f"{name} computed with a tensor that is not one of its arguments itself; "
-                f"pass every tensor as an argument of its own, not in a list, dict or closure"
+                f"{plan.primitive.name} computed with a tensor that is not one of its arguments "
+                f"itself; pass every tensor as an argument of its own, not in a list, dict or "
+                f"closure"
             )
-        return ordinary(ans, name), False
-    for argument in arguments:
-        if argument is ans:
-            ans = ans.view()  # so that no two tensors hold one array object
-            break
-    owner = ans.base
-    if owner is None:
-        return ans, False
+        return ordinary(ans, plan.primitive.name), residual, False, False
+    owner: Any = ans.base
     for i, argument in enumerate(arguments):
-        if argument is owner or (argument.__class__ is np.ndarray and argument.base is owner):
-            return ans, bool(exposed >> i & 1)
-    return ans, True
-
-
-def small(ans: Any, most: int) -> Any:
-    """Return a result, unless it is a view that would keep more elements than ``most`` alive."""
-    owner = ans.base if ans.__class__ is np.ndarray else None
-    return ans if owner is None or getattr(owner, "size", most) < most else None
+        if argument is ans:  # no two tensors hold one array object
+            return ans.view(), residual, bool(exposed >> i & 1), False
+        if owner is not None and argument.__class__ is np.ndarray:
+            if argument is owner or argument.base is owner:
+                return ans, residual, bool(exposed >> i & 1), owner.size > SMALL  # type: ignore[union-attr]
+    return ans, residual, owner is not None, owner is not None
 
 
 def not_real(name: str, dtype: Any) -> TypeError:

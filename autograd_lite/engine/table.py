@@ -56,6 +56,11 @@ class Plan:
     sources: tuple[Any, ...]  # of each saved item: an argument's place, "ans", "residual" or None
     arguments: tuple[tuple[int, int], ...]  # place among the saved, and as argument
     reads: int  # bit i: a rule reads argument i, so it must not change
+    run: Callable[..., Any]  # computes the result, or (result, residual), of a call by position
+    run_bound: Callable[..., Any]  # of what Primitive.bind returned
+    leaves_residual: bool
+    simple: bool  # the arguments are one for each parameter as they are
+    plain: bool  # a ufunc: its result is an array of its own
     elementwise: bool
     selects: bool
     notes: bool  # whether a small result, or its arguments, are kept for graphs alone
@@ -92,6 +97,7 @@ class Primitive:
         self.rules = tuple(rules)
         self.ignores = frozenset(ignores)
         self.plans: dict[int, Plan] = {}
+        self.binds = True  # calls by position too: until the signature is known
 
     def __repr__(self) -> str:
         return f"<rules of {self.name}>"
@@ -118,7 +124,7 @@ class Primitive:
         """The defaults of the parameters, REQUIRED where there is none."""
         return self.signature.defaults
 
-    @property
+    @functools.cached_property
     def variadic(self) -> int | None:
         """The place of ``*operands`` among the parameters, if there are any."""
         return self.signature.variadic
@@ -159,9 +165,10 @@ class Primitive:
     # ------------------------------------------------------------------------ calls
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the argument of each parameter, in order, defaults filled in.
+        """Return the arguments by position, up to the last parameter that is given one.
 
-        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last.
+        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last,
+        all of it or nothing.
 
         Raises
         ------
@@ -169,49 +176,65 @@ class Primitive:
             If an argument is missing, given twice, or one that the function does not take.
         """
         names, defaults, variadic, positional = self.signature
-        given = len(args)
-        if variadic is None:
-            if given > positional:
-                raise TypeError(f"{self.name} takes {positional} arguments, not {given}")
-            values = [*args, *defaults[given:]]
-            shift = 0
-        else:
-            values = [*args, *defaults[given:variadic], *defaults[positional:]]
-            shift = max(given, variadic) - positional
-        for name, value in kwargs.items():
-            place = names.index(name) if name in names else -1
-            if place < 0 or place == variadic:
-                raise TypeError(f"{self.name} has no argument {name}=; it takes {', '.join(names)}")
-            if place < min(given, positional):
-                raise TypeError(f"{self.name} got its argument {name} twice")
-            values[place + shift if place >= positional else place] = value
-        for i, value in enumerate(values):
-            if value is REQUIRED:
-                raise TypeError(f"{self.name}: its argument {names[i]} is missing")
+        self.binds = variadic is not None
+        values, left = list(args), len(kwargs)
+        for i in range(len(args), positional if variadic is None else variadic):
+            if not left and variadic is None:
+                return values
+            left -= names[i] in kwargs
+            values.append(kwargs.get(names[i], defaults[i]))
+        if left or variadic is not None:
+            for i in range(positional, len(names)):
+                left -= names[i] in kwargs
+                values.append(kwargs.get(names[i], defaults[i]))
+        if left:
+            self._refuse(args, kwargs)
+        if any(value is REQUIRED for value in values[len(args) :]):
+            raise TypeError(f"{self.name}: an argument is missing; it takes {', '.join(names)}")
         return values
+
+    def _refuse(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Raise for an argument that is given twice, or that the function does not take."""
+        names = self.parameters
+        for name in kwargs:
+            if name not in names:
+                raise TypeError(f"{self.name} has no argument {name}=; it takes {', '.join(names)}")
+            if name in names[: len(args)]:
+                raise TypeError(f"{self.name} got its argument {name} twice")
+        raise TypeError(f"{self.name} takes its {names[self.variadic or 0]} by position alone")
 
     @functools.cached_property
     def compute(self) -> Callable[..., Any]:
         """The function, called with what :meth:`bind` returns."""
         return self._by_position(self.function)
 
-    @functools.cached_property
-    def compute_recorded(self) -> Callable[..., Any]:
-        """What computes ``(result, residual)`` when a call is recorded, called likewise."""
-        assert self.recorded is not None
-        return self._by_position(self.recorded)
-
     def _by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function without what it takes by keyword alone: given last, or not at all."""
         names, _, _, positional = self.signature
         only_by_keyword = names[positional:]
         if not only_by_keyword:
             return function
 
         def by_position(*values: Any) -> Any:
+            if self.variadic is None and len(values) <= positional:
+                return function(*values)
             cut = len(values) - len(only_by_keyword)
             return function(*values[:cut], **dict(zip(only_by_keyword, values[cut:])))
 
         return by_position
+
+    def _run(self, argnums: tuple[int, ...], bound: bool) -> Callable[..., Any]:
+        """Return what computes a recorded call, by position or from what :meth:`bind` returns."""
+        run = self.function
+        if self.recorded is not None:
+            run = functools.partial(self.recorded, argnums)
+        return self._by_position(run) if bound else run
+
+    @functools.cached_property
+    def _options(self) -> tuple[int, ...]:
+        """The optional parameters that have no rule."""
+        count = len(self.parameters)
+        return tuple(i for i in range(len(self.rules), count) if self._is_optional(i))
 
     def settled(self, arguments: list[Any]) -> list[Any]:
         """Return what rules may read of the arguments: one for each parameter.
@@ -225,19 +248,24 @@ class Primitive:
         """
         names, defaults, variadic, positional = self.signature
         if variadic is None:
-            values = list(arguments)
+            values = [*arguments, *defaults[len(arguments) :]]
         else:
             end = len(arguments) - (len(names) - positional)
             values = [*arguments[:variadic], tuple(arguments[variadic:end]), *arguments[end:]]
-        for i in range(len(self.rules), len(values)):
-            if self._is_optional(i) and isinstance(values[i], (list, np.ndarray)):
-                values[i] = values[i].copy()
-        for i in self.unread:
-            if values[i] is not defaults[i]:
+        given = len(arguments) if variadic is None else len(values)
+        for i in self._options:
+            if i >= given:
+                break
+            value = values[i]
+            if value is defaults[i]:
+                continue
+            if i in self.unread:
                 raise TypeError(
                     f"{self.name}: no derivative rule covers the argument {names[i]}=; "
                     f"leave it out, or compute that part with other functions"
                 )
+            if isinstance(value, (list, np.ndarray)):
+                values[i] = value.copy()
         return values
 
     # ------------------------------------------------------------------------ plans
@@ -296,6 +324,11 @@ class Primitive:
             sources,
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
+            self._run(argnums, bound=self.variadic is not None),
+            self._run(argnums, bound=True),
+            self.recorded is not None,
+            self.simple,
+            self.ufunc and self.recorded is None,
             self.elementwise,
             self.selects,
             not self.elementwise or any(i not in (*argnums, *sources) for i in range(arity)),

@@ -39,6 +39,7 @@ from autograd_lite.engine.nodes import Node as Node
 from autograd_lite.engine.table import Primitive
 
 See = Callable[[Node], Sequence[Any]]
+After = Callable[[Node, int, Any, Any], Any]  # of a node, a parent's number, g and the contribution
 _birth = attrgetter("birth")
 
 
@@ -47,16 +48,13 @@ def reachable(root: Node, targets: Iterable[Node] = ()) -> list[Node]:
     stop = set(targets)
     seen = {root}
     found = [root]
-    stack = [root]
-    while stack:
-        node = stack.pop()
+    for node in found:  # which grows
         if stop and node in stop:
             continue
         for parent in node.parents:
             if parent not in seen:
                 seen.add(parent)
                 found.append(parent)
-                stack.append(parent)
     found.reverse()  # now all but in order, which is quick to sort
     found.sort(key=_birth)
     return found
@@ -93,10 +91,11 @@ def pullback(
     nodes.reverse()
     observer = mode.get().observer
     try:
-        found, selected = _walk(nodes, root, g, ends, wanted, see, None, observer)
+        after = None if observer is None else _after(None, observer)
+        found, selected = _walk(nodes, root, g, ends, wanted, see, after)
         if paths.may_leak(root, found.values(), selected):
-            mask = paths.mask(nodes, root, g, ends, wanted, fitted)
-            found, _ = _walk(nodes, root, g, ends, wanted, see, mask, observer)
+            after = _after(paths.mask(nodes, root, g, ends, wanted, fitted), observer)
+            found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     finally:
         if observer is not None:
             observer.ended()
@@ -110,12 +109,9 @@ def _walk(
     ends: frozenset[Node],
     wanted: set[Node] | None,
     see: See | None,
-    mask: paths.Mask | None,
-    observer: Observer | None,
+    after: After | None,
 ) -> tuple[dict[Node, Any], bool]:
     """Return the cotangents of the ends, and whether a function that selects took part."""
-    if observer is not None:
-        observer.began()
     cotangents: dict[Node, Any] = {root: g}
     owned: set[Node] = set()  # whose cotangent is a sum allocated here, so it may be added into
     found: dict[Node, Any] = {}
@@ -139,10 +135,8 @@ def _walk(
             if wanted is not None and parent not in wanted:
                 continue
             d = rule(g, *saved) if pick is None else rule(g, *pick(saved))
-            if mask is not None:
-                d = mask(node, k, d)
-            if observer is not None:
-                observer.pulled(node, k, g, d)
+            if after is not None:
+                d = after(node, k, g, d)
             try:
                 if d.shape != parent.shape or d.dtype is not parent.dtype:
                     d = fitted(d, parent, plan.primitive)
@@ -156,6 +150,20 @@ def _walk(
                 cotangents[parent] = cotangents[parent] + d
                 owned.add(parent)
     return found, selected
+
+
+def _after(mask: paths.Mask | None, observer: Observer | None) -> After | None:
+    """Return what is done to each contribution: masked, and shown to who looks on."""
+    if observer is None:
+        return mask
+    observer.began()
+
+    def after(node: Node, k: int, g: Any, d: Any) -> Any:
+        d = d if mask is None else mask(node, k, g, d)
+        observer.pulled(node, k, g, d)
+        return d
+
+    return after
 
 
 def _no_array(d: Any, primitive: Primitive) -> TypeError:

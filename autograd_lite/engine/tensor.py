@@ -11,7 +11,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -22,7 +22,7 @@ from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
-from autograd_lite.engine.nodes import Leaf, Node, noted
+from autograd_lite.engine.nodes import Leaf, Node, note_of
 from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
 from autograd_lite.engine.tape import pullback
@@ -155,7 +155,7 @@ class Tensor(Recorded, ArrayMethods):
         if isinstance(self._node, Leaf):
             self._node.name = name
         elif self._node is not None:
-            noted(self._node).name = name
+            note_of(self._node).name = name
 
     @property
     def grad(self) -> Any:
@@ -303,16 +303,17 @@ class Tensor(Recorded, ArrayMethods):
             found = pullback(self._node, g, see=as_tensors)
         else:
             found = pullback(self._node, bare(g))
-        leaves = cast(dict[Leaf, Any], found)
         with _storing_gradients:
-            for leaf in leaves:  # all before any is stored: one may raise
-                _check_not_retired(leaf)
+            leaf: Any
+            for leaf in found:  # all before any is stored: one may raise
+                if leaf.retired:
+                    raise _retired(leaf)
                 if leaf.grad is not None:
-                    total = leaf.grad + leaves[leaf]
-                    leaves[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    total = leaf.grad + found[leaf]
+                    found[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
                 elif not create_graph:
-                    leaves[leaf] = unshared(found, leaf)
-            for leaf, total in leaves.items():
+                    found[leaf] = unshared(found, leaf)
+            for leaf, total in found.items():
                 leaf.grad = total
 
     def zero_grad(self) -> None:
@@ -449,13 +450,12 @@ class Tensor(Recorded, ArrayMethods):
 recording.Tensor = Tensor
 
 
-def _check_not_retired(leaf: Leaf) -> None:
-    if leaf.retired:
-        raise RuntimeError(
-            f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
-            f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
-            f"read it, so that its gradient would be lost; compute the loss again"
-        )
+def _retired(leaf: Leaf) -> RuntimeError:
+    return RuntimeError(
+        f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
+        f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
+        f"read it, so that its gradient would be lost; compute the loss again"
+    )
 
 
 def overwritable(leaf: Tensor) -> Any:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any, cast
 
 import numpy as np
 
-from autograd_lite.engine.nodes import given_name
 from autograd_lite.engine.tape import Node, pullback
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.graphs import page
-from autograd_lite.graphs.graph import Graph, graph, to_text, write
-from autograd_lite.graphs.model import cotangent_to_start, named_values
+from autograd_lite.graphs.as_json import to_text
+from autograd_lite.graphs.backward import cotangent_to_start
+from autograd_lite.graphs.names import names_or_variables
+from autograd_lite.graphs.source import noted
 from autograd_lite.graphs.summary import counted, number, size_text
+from autograd_lite.graphs.views import Graph, graph, write
 from autograd_lite.graphs.watch import recording
 
 LONG_ENOUGH = 0.5  # seconds for which two functions are measured
@@ -57,8 +61,8 @@ class Comparison:
         self.graphs = graphs = first.with_gradients, second.with_gradients
         self.titles = titles
         a, b = (graph.leaf_gradients for graph in graphs)
-        keys = {node: (given_name(node), node.shape) for node in (*a, *b)}
-        alike = {keys[node]: node for node in b if given_name(node)}
+        keys = {node: (noted(node, "name"), node.shape) for node in (*a, *b)}
+        alike = {keys[node]: node for node in b if noted(node, "name")}
         twins = {node: node if node in b else alike.get(keys[node]) for node in a}
         shared = {node: twin for node, twin in twins.items() if twin is not None}
         gaps = [float(np.max(np.abs(a[x] - b[y]), initial=0)) for x, y in shared.items()]
@@ -76,7 +80,14 @@ class Comparison:
             self.rows.append((f"|gradient of {graphs[0].label_of(x)}|", *norms))
         leaves = counted(len(shared), "leaf", "leaves")
         said = f"The gradients of the {leaves} that they share differ by {self.difference:.2g}"
-        self.sentence = f"{said} at most." if shared else "They share no leaf."
+        sentences = [f"{said} at most." if shared else "They share no leaf."]
+        for title, g in zip(titles, graphs):
+            if ahead := sum(n.ahead_bytes for n in g.operations):
+                sentences.append(
+                    f"Of what {title} keeps, {size_text(ahead)} are the gradient, computed with "
+                    f"the value to save time; the first backward takes it over."
+                )
+        self.sentence = " ".join(sentences)
 
     def __str__(self) -> str:
         rows = [("", *self.titles), *self.rows]
@@ -85,7 +96,7 @@ class Comparison:
             "  ".join([a.ljust(widths[0]), b.rjust(widths[1]), c.rjust(widths[2])])
             for a, b, c in rows
         ]
-        return "\n".join([*lines, self.sentence])
+        return "\n".join([*lines, fill(self.sentence, 100)])
 
     __repr__ = __str__
 
@@ -95,8 +106,8 @@ class Comparison:
         Parameters
         ----------
         path : str or Path
-            ``.html``, a page that steps through either graph beside the other (it needs Graphviz or
-            the extra ``svg``); ``.json``, both graphs; ``.txt``, the table.
+            ``.html``, a page that steps through either graph beside the other (it needs the
+            extra ``svg`` or Graphviz); ``.json``, both graphs; ``.txt``, the table.
 
         Raises
         ------
@@ -182,7 +193,7 @@ def compare_graphs(
     >>> comparison.rows[3], comparison.difference < 1e-15
     (('value', '0.3133', '0.3133'), True)
     """
-    pairs = list(named_values(names))
+    pairs = names_or_variables(names, sys._getframe(1))
     functions = [f for f in (first, second) if callable(f)]
     if len(functions) == 1:
         raise TypeError("ag.compare_graphs: expected two functions, or none")

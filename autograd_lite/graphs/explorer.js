@@ -21,10 +21,11 @@ function make(tag, attributes = {}, ...children) {
 
 const graphs = page.graphs.map((data, g) => {
   const view = $(`view${g}`);
-  const pictures = [...view.querySelectorAll(".picture")].map((holder, k) => {
+  // Opened and, if it can be, folded; then the same from top to bottom.
+  const depths = data.drawn.length, pictures = [...view.querySelectorAll(".picture")].map((holder, k) => {
     const svg = holder.querySelector("svg.graph"), find = (id) => svg.querySelector(`[id="g${g}v${k}-${id}"]`);
     return { holder, svg, size: svg.viewBox.baseVal, edges: data.edges.map((_, i) => find(`e${i}`)),
-             drawn: data.nodes.map((n) => (data.drawn[k][n.id] || []).map(find).filter(Boolean)) };
+             drawn: data.nodes.map((n) => (data.drawn[k % depths][n.id] || []).map(find).filter(Boolean)) };
   });
   const forward = data.nodes.filter((n) => n.op).map((n) => n.id);
   const incoming = data.nodes.map(() => []), outgoing = data.nodes.map(() => []);
@@ -33,6 +34,8 @@ const graphs = page.graphs.map((data, g) => {
   const done = data.nodes.map(() => Infinity);
   done[data.output] = forward.length + 1;
   data.backward.forEach((s, k) => s.contrib.forEach((c) => { done[c.to] = forward.length + k + 1; }));
+  const sent = data.nodes.map(() => Infinity);  // when a node's gradient goes back to its arguments
+  data.backward.forEach((s, k) => { sent[s.node] = forward.length + k + 1; });
   const born = data.nodes.map(() => 0);
   forward.forEach((id, k) => { born[id] = k + 1; });
   const owners = new Map();  // of a folded box, the last of its operations
@@ -51,7 +54,7 @@ const graphs = page.graphs.map((data, g) => {
     });
   }
   view.addEventListener("click", () => activate(g));
-  return { data, view, pictures, ...pictures[0], forward, incoming, outgoing, done, born,
+  return { data, view, pictures, depths, ...pictures[0], forward, incoming, outgoing, done, sent, born,
            steps: forward.length + data.backward.length };
 });
 
@@ -77,19 +80,25 @@ function short(x) {
 
 const most = 32;  // rows and columns of a heat map
 
+// How many columns and rows a figure has, and whether they are numbers that can be read.
+function layout(summary) {
+  const { shape: dims, data } = summary.preview, wide = dims.length ? dims[dims.length - 1] : 1;
+  // A vector, of one row or column, is wrapped.
+  const columns = wide === data.length || wide === 1 ? Math.min(data.length, data.length <= 6 ? 6 : 25) : wide;
+  const rows = Math.ceil(data.length / columns);
+  return { columns, rows, numbers: columns <= 6 && rows <= 8 };
+}
+
 // A small array as numbers, a larger one as a heat map, one that is not all here with a histogram.
 function figure(summary, what) {
   if (!summary) return make("p", { class: "muted" }, what === "value"
     ? "The value was not kept: compute it under ag.recording()." : "Not computed.");
-  const { shape: dims, data, whole } = summary.preview, box = make("div", { class: `figure ${what}` });
-  // A vector, of one row or column, is wrapped.
-  const wide = dims.length ? dims[dims.length - 1] : 1;
-  const columns = wide === data.length || wide === 1 ? Math.min(data.length, data.length <= 6 ? 6 : 25) : wide;
+  const { data, whole } = summary.preview, box = make("div", { class: `figure ${what}` });
+  const { columns, rows, numbers } = layout(summary);
   if (data.length === 1) {
     box.append(make("p", { class: "mono" }, short(data[0])));
   } else if (data.length) {
     const top = Math.max(...data.map((x) => typeof x === "number" ? Math.abs(x) : 0)) || 1;
-    const rows = Math.ceil(data.length / columns), numbers = columns <= 6 && rows <= 8;
     const across = Math.min(columns, most), down = Math.min(rows, most);
     const grid = make("div", { class: numbers ? "grid numbers" : "grid", role: "img",
       "aria-label": numbers ? `${what}: ${data.join(", ")}` : `heat map of the ${what}, ${down} by ${across}` });
@@ -115,7 +124,7 @@ function figure(summary, what) {
     }
     box.append(bars, make("div", { class: "ends" }, make("span", {}, short(summary.hist.low)), make("span", {}, short(summary.hist.high))));
   }
-  if (data.length > 1) {
+  if (data.length > 1 && !(numbers && whole)) {
     const s = summary.stats, bad = [];
     if (s.zeros) bad.push(`${s.zeros} zero`);
     if (s.nans) bad.push(`${s.nans} nan`);
@@ -125,7 +134,6 @@ function figure(summary, what) {
   return box;
 }
 
-// In predict mode a gradient shows when it has been asked for; a single number can be guessed first.
 // Each of several results is a node of its own.
 function several(node) {
   return Array.isArray(node.shape[0]);
@@ -135,23 +143,69 @@ function valueFigure(node) {
   return several(node) ? [] : [make("h3", {}, "Value"), figure(node.value, "value")];
 }
 
+// The array that a text stands for, as NumPy or Python write it: its shape and numbers, or what is wrong.
+function parse(text) {
+  const tokens = text.replaceAll("−", "-").match(/[[\]]|[^\s,[\]]+/g) || [];
+  let place = 0;
+  const read = () => {
+    const token = tokens[place++];
+    if (token !== "[") {
+      if (token === undefined || token === "]" || Number.isNaN(Number(token))) throw token === undefined ? "A bracket is open." : `${token} is no number.`;
+      return { shape: [], data: [Number(token)] };
+    }
+    const rows = [];
+    while (tokens[place] !== "]") rows.push(read());
+    place += 1;
+    if (rows.some((row) => String(row.shape) !== String(rows[0].shape))) throw "The rows differ in length.";
+    return { shape: [rows.length, ...(rows.length ? rows[0].shape : [])], data: rows.flatMap((row) => row.data) };
+  };
+  try {
+    const array = read();
+    return place < tokens.length ? { wrong: "Write arrays in brackets, as [1, 2]." } : array;
+  } catch (wrong) {
+    return { wrong };
+  }
+}
+
+// What an answer lacks: nothing if each cell is right within 1 %.
+function verdictOn(text, truth) {
+  const { shape: dims, data, wrong } = parse(text);
+  if (wrong) return wrong;
+  if (String(dims) !== String(truth.shape)) return `That is ${articled(dims)}; the gradient is ${articled(truth.shape)}.`;
+  const off = data.map((x, i) => Math.abs(x - truth.data[i]) <= 0.01 * Math.max(Math.abs(truth.data[i]), 0.01) ? -1 : i).filter((i) => i >= 0);
+  if (!off.length) return "";
+  if (data.length === 1) return "Not that.";
+  const cell = (i) => `[${dims.map((n, axis) => Math.floor(i / dims.slice(axis + 1).reduce((a, b) => a * b, 1)) % n).join(", ")}]`;
+  return `${data.length - off.length} of ${data.length} cells are right; not ${off.slice(0, 4).map(cell).join(", ")}${off.length > 4 ? ", …" : "."}`;
+}
+
+function articled(dims) {
+  return dims.length ? `an array of shape ${shape(dims)}` : "a single number";
+}
+
+// The form of an array to fill in: [[·, ·], [·, ·]].
+function form([n, ...inner]) {
+  return n === undefined ? "·" : `[${Array(n).fill(form(inner)).join(", ")}]`;
+}
+
+// In predict mode a gradient shows when it has been asked for; what is shown as numbers can be told first.
 function gradientFigure(summary, id) {
   if (!$("predict").checked || !summary) return figure(summary, "gradient");
   const holder = make("div", { class: "hidden-gradient" });
   const reveal = () => holder.replaceChildren(figure(summary, "gradient"));
   const show = make("button", { onclick: reveal }, "Show it");
-  if (summary.preview.data.length !== 1) { holder.append(show); return holder; }
-  const answer = make("input", { type: "text", size: "8", inputmode: "decimal", "aria-label": "Your answer" });
+  if (!(layout(summary).numbers && summary.preview.whole)) { holder.append(show); return holder; }
+  const answer = make("input", { type: "text", placeholder: form(summary.preview.shape), "aria-label": "Your answer" });
   const verdict = make("span", { role: "status" });
   const check = () => {
-    const truth = summary.preview.data[0], guess = Number(answer.value);
-    const right = answer.value.trim() !== "" && Math.abs(guess - truth) <= 0.005 * Math.max(Math.abs(truth), 0.01);
-    verdict.textContent = right ? " Right." : " Not that.";
-    verdict.className = right ? "good" : "muted";
-    if (right) { reveal(); holder.append(verdict); }
+    if (answer.value.trim() === "") return;
+    const lacks = verdictOn(answer.value, summary.preview);
+    verdict.textContent = lacks || "Right.";
+    verdict.className = lacks ? "muted" : "good";
+    if (!lacks) { reveal(); holder.append(verdict); }
   };
   answer.addEventListener("keydown", (event) => { if (event.key === "Enter") check(); });
-  holder.append(answer, " ", make("button", { onclick: check }, "Check"), " ", show, verdict);
+  holder.append(answer, make("button", { onclick: check }, "Check"), show, verdict);
   return holder;
 }
 
@@ -182,7 +236,7 @@ function render() {
   const goals = new Set(backwardStep ? backwardStep.contrib.map((c) => c.to) : []);
   const lit = new Set();  // a folded box is lit when one of its operations is
   data.nodes.forEach((n) => {
-    const ready = graph.born[n.id] <= position && (n.op || position > 0 || n.kind !== "result");
+    const ready = position === 0 || graph.born[n.id] <= position;
     const known = graph.done[n.id] <= position && !$("predict").checked;
     for (const element of graph.drawn[n.id]) {
       if (!lit.has(element)) element.classList.remove("now", "goal", "todo");
@@ -197,8 +251,9 @@ function render() {
     if (!element) return;
     const edge = data.edges[i];
     element.classList.toggle("flow", Boolean(backwardStep) && edge.to === current && edge.tracked);
+    element.classList.toggle("back", edge.tracked && graph.sent[edge.to] <= position);
     element.classList.toggle("feed", !backwardStep && edge.to === current);
-    element.classList.toggle("todo", graph.born[edge.to] > position);
+    element.classList.toggle("todo", position > 0 && graph.born[edge.to] > position);
   });
   $("slider").max = graph.steps;
   $("slider").value = position;
@@ -207,41 +262,54 @@ function render() {
     : `Forward ${position} of ${forward.length}: ${data.nodes[current].label}`;
   $("where").textContent = where;
   $("slider").setAttribute("aria-valuetext", where);
-  $("step").replaceChildren(...(position === 0 ? start(data) : backwardStep ? backward(graph, backwardStep) : forwardStep(graph, current)));
+  $("step").replaceChildren(...(position === 0 ? start() : backwardStep ? backward(graph, backwardStep) : forwardStep(graph, current)));
   if (chosen !== null) inspect(); else $("node").hidden = true;
-  if (current !== null && graph.drawn[current][0]) bring(graph.drawn[current][0]);
+  if (current !== null && graph.drawn[current][0]) bring(graph.drawn[current][0], ...[...goals].flatMap((id) => graph.drawn[id].slice(0, 1)));
   history.replaceState(null, "", `#${active}.${position}`);
 }
 
-// Scroll the graph so that an element is in view, and nothing else.
-function bring(element) {
-  const box = element.closest(".scroll"), a = element.getBoundingClientRect(), b = box.getBoundingClientRect();
-  const dx = a.left < b.left ? a.left - b.left - 40 : a.right > b.right ? a.right - b.right + 40 : 0;
-  const dy = a.top < b.top ? a.top - b.top - 40 : a.bottom > b.bottom ? a.bottom - b.bottom + 40 : 0;
+// Scroll the graph, and nothing else, so that an element is in view, with others if there is room.
+function bring(element, ...others) {
+  const box = element.closest(".scroll"), b = box.getBoundingClientRect();
+  const around = (elements) => {
+    const all = elements.map((e) => e.getBoundingClientRect());
+    return { left: Math.min(...all.map((r) => r.left)), right: Math.max(...all.map((r) => r.right)),
+             top: Math.min(...all.map((r) => r.top)), bottom: Math.max(...all.map((r) => r.bottom)) };
+  };
+  let a = around([element, ...others]);
+  if (a.right - a.left > b.width || a.bottom - a.top > b.height) a = around([element]);
+  const over = (low, high, from, to) => {
+    const room = Math.min(40, Math.max(0, (to - from - (high - low)) / 2));
+    return low < from ? low - from - room : high > to ? high - to + room : 0;
+  };
+  const dx = over(a.left, a.right, b.left, b.right), dy = over(a.top, a.bottom, b.top, b.bottom);
   if (dx || dy) box.scrollBy({ left: dx, top: dy, behavior: still ? "auto" : "smooth" });
 }
 
-function start(data) {
-  return [make("h2", {}, "The tape"),
-    make("p", {}, `${data.caption}.`),
-    make("p", {}, "Step with ", make("code", {}, "→"), " and ", make("code", {}, "←"), ", play with ", make("code", {}, "space"),
-      ": first forward, in the order of computation, then backward. Click a box for its numbers; ",
-      make("code", {}, "/"), " finds, ", make("code", {}, "f"), " fits the graph to the window.")];
+function start() {
+  return [make("p", {}, "Step with ▶: first forward, then backward. Choose a box for its numbers."),
+    make("p", { class: "keys" }, "Keys: ", make("code", {}, "→"), " and ", make("code", {}, "←"), " step, ", make("code", {}, "space"),
+      " plays, ", make("code", {}, "/"), " finds, ", make("code", {}, "f"), " fits the graph to the window.")];
+}
+
+// What stays together where the details stand in columns.
+function part(...children) {
+  return make("div", { class: "part" }, ...children);
 }
 
 function forwardStep(graph, id) {
   const node = graph.data.nodes[id];
-  return [make("p", { class: "muted" }, `Forward, ${position} of ${graph.forward.length}`),
-    make("h2", { class: "mono" }, node.text),
-    ...valueFigure(node),
-    make("h3", {}, "Kept for backward"),
-    make("p", {}, node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing"),
+  return [part(make("p", { class: "muted" }, `Forward, ${position} of ${graph.forward.length}`),
+      make("h2", { class: "mono" }, node.text),
+      ...valueFigure(node)),
+    part(make("h3", {}, "Kept for backward"),
+      make("p", {}, node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing")),
     ...insight(node)];
 }
 
 function backward(graph, step) {
   const { data, forward } = graph, node = data.nodes[step.node];
-  const parts = step.contrib.map((c) => {
+  const cards = step.contrib.map((c) => {
     const target = data.nodes[c.to], [n, of] = c.n_of_m;
     const notes = [];
     if (c.summed_axes.length) notes.push(`summed over ${c.summed_axes.length === 1 ? "axis" : "axes"} ${c.summed_axes.join(", ")}, which broadcasting had repeated: ${shape(c.before)} → ${shape(target.shape)}`);
@@ -250,19 +318,19 @@ function backward(graph, step) {
       make("p", {}, "to ", link(target.id), ": ", make("code", {}, c.rule), c.where ? ` where ${c.where}` : ""),
       c.value ? gradientFigure(c.value, c.to) : null, ...notes.map((t) => make("p", { class: "note-line" }, t)));
   });
-  return [make("p", { class: "muted" }, `Backward, ${position - forward.length} of ${data.backward.length}`),
-    make("h2", { class: "mono" }, node.text),
-    make("h3", { class: "gradient" }, `g, the gradient of ${data.nodes[data.output].label} in ${node.label}`),
-    make("div", { id: "upstream" }, several(node) ? "One for each result." : gradientFigure(node.grad, node.id)),
-    ...insight(node),
-    make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...parts];
+  return [part(make("p", { class: "muted" }, `Backward, ${position - forward.length} of ${data.backward.length}`),
+      make("h2", { class: "mono" }, node.text),
+      make("h3", { class: "gradient" }, `g, the gradient of ${data.nodes[data.output].label} in ${node.label}`),
+      make("div", { id: "upstream" }, several(node) ? "One for each result." : gradientFigure(node.grad, node.id))),
+    part(make("h3", {}, step.contrib.length > 1 ? "What it adds to its arguments' gradients" : "What it adds to its argument's gradient"), ...cards),
+    ...insight(node)];
 }
 
 function insight(node) {
   if (!node.insight) return [];
   const [sentence, arrays] = node.insight;
-  return [make("h3", {}, "One fused node"), make("p", {}, make("code", {}, sentence)),
-    ...Object.entries(arrays).flatMap(([name, array]) => [make("p", { class: "mono" }, name), figure(array, "value")])];
+  return [part(make("h3", {}, "One fused node"), make("p", {}, make("code", {}, sentence)),
+    ...Object.entries(arrays).flatMap(([name, array]) => [make("p", { class: "mono" }, name), figure(array, "value")]))];
 }
 
 function ordinal(n) {
@@ -280,7 +348,9 @@ function choose(id) {
   chosen = id;
   trace();
   inspect();
-  $("node").scrollIntoView({ behavior: still ? "auto" : "smooth" });
+  // Not scrollIntoView, which moves the page that this one may be embedded in, too.
+  const down = $("node").getBoundingClientRect().top - $("inspector").getBoundingClientRect().top;
+  $("inspector").scrollBy({ top: down, behavior: still ? "auto" : "smooth" });
 }
 
 // Mark the way from the chosen node to the output, which its gradient takes back.
@@ -302,7 +372,9 @@ function inspect() {
   const parents = graph.incoming[chosen].map((i) => graph.data.edges[i].from);
   const children = graph.outgoing[chosen].map((i) => graph.data.edges[i].to);
   const complete = graph.done[chosen] <= position;
-  $("node").replaceChildren(
+  const step = graph.data.backward.find((s) => s.node === chosen);
+  const rules = step ? step.contrib.map((c) => [graph.data.nodes[c.to].label, c.rule]) : node.rules;
+  $("node").replaceChildren(part(
     make("p", { class: "muted" }, `The chosen node: ${node.fused ? "a fused operation" : node.kind}`),
     make("h2", { class: "mono" }, node.text || node.label),
     make("table", {},
@@ -310,15 +382,15 @@ function inspect() {
       node.scope ? row("module", node.scope) : null,
       node.src ? row("line", node.src) : null,
       node.op ? row("keeps", node.kept.length ? `${node.kept.join(", ")}: ${bytes(node.kept_bytes)}` : "nothing") : null,
-      ...node.rules.map(([argument, rule]) => row(`rule, ${argument}`, make("code", {}, rule))),
+      ...rules.map(([argument, rule]) => row(`rule, ${argument}`, make("code", {}, rule))),
       parents.length ? row("from", ...list(parents)) : null,
       children.length ? row("used by", ...list(children)) : null,
-      node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null),
-    ...valueFigure(node),
-    ...(node.kind === "constant" || several(node) ? [] : [make("h3", { class: "gradient" }, "Gradient"),
+      node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null)),
+    part(...valueFigure(node)),
+    part(...(node.kind === "constant" || several(node) ? [] : [make("h3", { class: "gradient" }, "Gradient"),
       make("div", { id: "gradient" }, complete || !node.grad ? gradientFigure(node.grad, chosen)
         : make("p", { class: "muted" }, "Not reached yet. ", make("button", { class: "link", onclick: () => go(graph.done[chosen]) }, "Go there"))),
-      complete && node.grad && !$("predict").checked ? checks(graph, node) : null]).filter(Boolean));
+      complete && node.grad && !$("predict").checked ? checks(graph, node) : null])));
   $("node").hidden = false;
 }
 
@@ -365,26 +437,54 @@ function zoom(g, factor) {
   svg.setAttribute("height", size.height * scale[g]);
 }
 
-// Fit to the window, but not below what can be read.
-function fit() {
-  graphs.forEach(({ view, size }, g) => {
-    const box = view.querySelector(".scroll");
-    zoom(g, Math.min(Math.max(Math.min((box.clientWidth - 24) / size.width, (box.clientHeight - 24) / size.height), 0.55), 1.7));
+// Fit the graphs to the window. One that would get smaller than `least` is scrolled along its length
+// instead, in its own size if its breadth allows that.
+function fit(least = 0) {
+  const wide = innerWidth - 24, high = innerHeight - document.querySelector("header").offsetHeight - document.querySelector("footer").offsetHeight - 24;
+  const fitted = (size, width, height) => [width / size.width, height / size.height].sort((a, b) => a - b);
+  const scaleFor = (size, width, height) => {
+    const [along, across] = fitted(size, width, height);
+    return Math.min(along < least ? Math.min(1, across) : along, narrow() ? 1.3 : 1.7);
+  };
+  // Beside a graph the details take 25rem. One that is too long for that has them below.
+  const upper = 0.58 * innerHeight - 24, [beside] = fitted(graphs[0].size, wide - 400, high);
+  const longer = graphs.length === 1 && beside < 0.9 && fitted(graphs[0].size, wide, upper)[0] > 1.2 * beside;
+  const below = !narrow() && (innerWidth <= 960 || longer);
+  document.body.classList.toggle("below", below);
+  graphs.forEach((graph, g) => {
+    const box = graph.view.querySelector(".scroll");
+    // At first a narrow screen has little to say below the graph.
+    if (narrow() && (least || g !== active)) zoom(g, scaleFor(graph.size, wide, high - 80 - (graphs.length > 1 ? 80 : 0)));
+    else if (below) zoom(g, scaleFor(graph.size, wide, upper / graphs.length));
+    else zoom(g, scaleFor(graph.size, box.clientWidth - 24, box.clientHeight - 24));
   });
 }
 
-// Show the folded or the opened pictures.
-function fold() {
+function narrow() {
+  return innerWidth <= 544;
+}
+
+// Show the pictures that are asked for: folded or opened, on a narrow screen from top to bottom.
+function show() {
+  document.body.classList.toggle("narrow", narrow());
   for (const graph of graphs) {
-    const shown = graph.pictures[Math.min(Number($("fold").checked), graph.pictures.length - 1)];
-    for (const picture of graph.pictures) picture.holder.hidden = picture !== shown;
+    const turned = narrow() && graph.pictures.length > graph.depths ? graph.depths : 0;
+    const shown = graph.pictures[turned + Math.min(Number($("fold").checked), graph.depths - 1)];
+    for (const { holder } of graph.pictures) if (holder !== shown.holder) holder.remove();
+    shown.holder.hidden = false;
+    graph.view.querySelector(".scroll").append(shown.holder);
     Object.assign(graph, shown);
   }
-  fit();
+  fit(readable());
   paint();
   find();
   trace();
   render();
+}
+
+// The scale from which on the text of a picture can be read.
+function readable() {
+  return narrow() ? 0.75 : 0.57;
 }
 
 function paint() {
@@ -447,7 +547,7 @@ document.addEventListener("keydown", (event) => {
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const actions = {
     ArrowRight: () => go(position + 1), ArrowLeft: () => go(position - 1), Home: () => go(0),
-    End: () => go(graphs[active].steps), "/": () => $("find").focus(), f: fit,
+    End: () => go(graphs[active].steps), "/": () => $("find").focus(), f: () => fit(),
     "+": () => zoom(active, scale[active] * 1.25), "-": () => zoom(active, scale[active] / 1.25),
     " ": play,
   };
@@ -462,24 +562,34 @@ $("play").addEventListener("click", play);
 $("slider").addEventListener("input", () => go(Number($("slider").value)));
 $("predict").addEventListener("change", render);
 $("colour").addEventListener("change", paint);
-$("fold").addEventListener("change", fold);
+$("fold").addEventListener("change", show);
 $("in").addEventListener("click", () => zoom(active, scale[active] * 1.25));
 $("out").addEventListener("click", () => zoom(active, scale[active] / 1.25));
-$("fit").addEventListener("click", fit);
+$("fit").addEventListener("click", () => fit());
+$("more").addEventListener("click", () => {
+  const open = document.querySelector("header").classList.toggle("open");
+  $("more").setAttribute("aria-expanded", open);
+  fit(readable());
+});
 $("find").addEventListener("input", find);
 $("find").addEventListener("keydown", (event) => {
   if (event.key === "Escape") { $("find").value = ""; find(); $("find").blur(); }
   const first = event.key === "Enter" && find();
   if (first) { choose(first[0]); bring(first[1]); }
 });
-addEventListener("resize", fit);
+let width = innerWidth;
+addEventListener("resize", () => {
+  // On a phone the height changes as its bars come and go.
+  if (!narrow() || innerWidth !== width) show();
+  width = innerWidth;
+});
 
 if (graphs.length > 1) $("views").classList.add("views");
 graphs[0].view.classList.add("active");
 $("caption").textContent = graphs.length > 1 ? "" : graphs[0].data.caption;
-$("folding").hidden = graphs.every((graph) => graph.pictures.length === 1);
+$("folding").hidden = graphs.every((graph) => graph.depths === 1);
 $("fold").checked = graphs[0].data.folded;
 compare();
 const [g0, p0] = location.hash.slice(1).split(".").map(Number);
 if (graphs[g0] && p0 >= 0) { activate(g0); position = Math.min(p0, graphs[g0].steps); }
-fold();
+show();

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from autograd_lite.graphs.model import Edge, GraphNode
+from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.scopes import Frame
 
 LONGEST_BLOCK = 64  # operations in a block whose repetitions are looked for
 FEWEST_REPEATS = 3
+IN_A_ROW = 1 / 10  # of the boxes that may be drawn: a picture fifty boxes wide is wide enough
 
 
 @dataclass
@@ -55,10 +56,24 @@ def boxes(nodes: list[GraphNode], depth: int | None, most: int) -> tuple[list[Bo
         if not box.folded:
             (node,) = box.members
             box.arguments = [e for e in node.arguments if not nodes[e.source].is_operation]
-    everything = _count(found)
+    # For how many boxes at most all would be drawn.
+    everything = max(_count(found), round(_longest(nodes) / IN_A_ROW))
+    said = ""
     if depth is not None or everything > most:
+        before = len(found)
         found = _repeats_folded(found, nodes)
-    return (found, "") if _count(found) <= most else _cut(found, most, everything)
+        if depth is None and len(found) < before:
+            said = f"Repeated steps are folded: ag.graph(..., max_nodes={everything}) draws each."
+    return (found, said) if _count(found) <= most else _cut(found, most, everything)
+
+
+def _longest(nodes: list[GraphNode]) -> int:
+    """Return of how many operations the longest way to the result consists."""
+    lengths = [0] * len(nodes)
+    for node in nodes:
+        before = (lengths[edge.source] for edge in node.arguments)
+        lengths[node.id] = node.is_operation + max(before, default=0)
+    return lengths[-1]
 
 
 def _count(found: list[Box]) -> int:
@@ -81,8 +96,11 @@ def _by_module(nodes: list[GraphNode], depth: int | None) -> list[Box]:
 
 
 def _repeats_folded(found: list[Box], nodes: list[GraphNode]) -> list[Box]:
-    """Replace every block of boxes that comes at least three times in a row by one box."""
-    signs = [[_sign(node, nodes) for node in box.members] for box in found]
+    """Replace every block of boxes that comes at least three times in a row by one box.
+
+    The result keeps its own, with its value and gradient.
+    """
+    signs = [[_sign(node, nodes) for node in box.members] for box in found[:-1]]
     folded: list[Box] = []
     i = 0
     while i < len(signs):
@@ -102,7 +120,7 @@ def _repeats_folded(found: list[Box], nodes: list[GraphNode]) -> list[Box]:
         same = all(box.frames == block[0].frames for box in block)
         around = block[0].frames if same else ()
         folded.append(Box(members, around, _block_title(block, period), covered // period))
-    return folded
+    return folded + found[-1:]
 
 
 def _sign(node: GraphNode, nodes: list[GraphNode]) -> object:
@@ -114,7 +132,8 @@ def _sign(node: GraphNode, nodes: list[GraphNode]) -> object:
 def _block_title(block: list[Box], period: int) -> str:
     names = []
     for first, last in zip(block[:6], block[-period:]):
-        own = first.title or first.members[0].symbol or first.members[0].function
+        symbol = first.members[0].symbol if period > 1 else ""
+        own = first.title or symbol or first.members[0].function
         names.append(own if first.title == last.title else f"{first.title} … {last.title}")
     return ", ".join(names) + (", …" if period > 6 else "")
 

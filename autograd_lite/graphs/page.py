@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import html
 import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autograd_lite.graphs import drawing
+from autograd_lite.graphs.as_json import to_json
+from autograd_lite.graphs.model import Model
 from autograd_lite.graphs.summary import plain
-
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
 
 def page(
-    graphs: Sequence[Graph],
+    graphs: Sequence[Model],
     target: str,
     titles: Sequence[str] = (),
     comparison: dict[str, Any] | None = None,
@@ -35,10 +35,10 @@ def page(
         pictures = _pictures(graph)
         data.append(_data(graph, pictures))
         svgs = ""
-        for k, drawn in enumerate(pictures):
+        for k, drawn in enumerate([*pictures, *_downwards(pictures)]):
             svg = drawing.to_svg(drawn, target).replace(' id="', f' id="g{i}v{k}-')
             note = f'<p class="note">{html.escape(drawn.note)}</p>' if drawn.note else ""
-            svgs += f'<div class="picture">{note}{svg}</div>'
+            svgs += f'<div class="picture"{" hidden" * (k > 0)}>{note}{svg}</div>'
         title = html.escape(titles[i] if titles else "")
         caption = html.escape(graph.caption)
         views.append(
@@ -61,9 +61,9 @@ def page(
     return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template)
 
 
-def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
+def _data(graph: Model, pictures: Sequence[Model]) -> dict[str, Any]:
     """Return the graph's JSON, differences to check gradients with, and where nodes are drawn."""
-    data = graph.to_json()
+    data = to_json(graph)
     for i, found in graph.differences().items():
         data["nodes"][i]["checks"] = [
             {"cell": list(d.cell)}
@@ -75,7 +75,7 @@ def _data(graph: Graph, pictures: Sequence[Graph]) -> dict[str, Any]:
     return data
 
 
-def _pictures(graph: Graph) -> list[Graph]:
+def _pictures(graph: Model) -> list[Model]:
     """Return the graph opened and, where that is another picture, folded.
 
     If no depth was asked for, it is folded until it is a few boxes, not until it is one.
@@ -89,7 +89,15 @@ def _pictures(graph: Graph) -> list[Graph]:
     return [graph] if len(folded.boxes) == len(opened.boxes) else [opened, folded]
 
 
-def _places(graph: Graph) -> dict[int, list[str]]:
+def _downwards(pictures: Sequence[Model]) -> list[Model]:
+    """Return the pictures from top to bottom, as a narrow screen has room for them."""
+    turned = [copy.copy(graph) for graph in pictures if graph.direction in ("LR", "RL")]
+    for graph in turned:
+        graph.direction = "TB"
+    return turned
+
+
+def _places(graph: Model) -> dict[int, list[str]]:
     """Return the boxes in which each node is drawn."""
     drawn = {node.id: [box.key] for box in graph.boxes for node in box.members}
     for uses in graph.uses.values():

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd_lite.engine.changes import changed_argument
-from autograd_lite.engine.nodes import Leaf, Node, noted
-from autograd_lite.engine.recording import SMALL
+from autograd_lite.engine.nodes import Leaf, Node
+from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import Primitive
-from autograd_lite.graphs.source import argument_name
+from autograd_lite.graphs.source import argument_name, noted
 from autograd_lite.graphs.summary import Summary
 
 WORK = 50_000_000  # elements that may be computed for all the differences of a graph
 CALL = 1_000  # elements computed in the time of one call
 MOST = 12  # entries of an array that are checked, those of the largest gradients
+ROOM = 64 * 2**20  # bytes of results that are computed again to be shown
 STEP = 6e-6  # the cube root of float64's precision, where both errors of a difference are alike
 
 Arguments = dict[int | str, Any]
@@ -46,7 +47,7 @@ def arguments(node: Node, values: Mapping[Node, Any]) -> Arguments:
     plan = node.plan
     assert plan is not None
     parameters, variadic = plan.primitive.parameters, plan.primitive.variadic
-    given = dict(zip(plan.sources, node.saved)) | dict(enumerate(noted(node).arguments or ()))
+    given = dict(zip(plan.sources, node.saved)) | dict(enumerate(noted(node, "arguments") or ()))
     known: Arguments = {}
     for i in sorted(source for source in given if isinstance(source, int)):
         if i == variadic:
@@ -103,15 +104,14 @@ def _repeated(
 def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
     """Return the value of each node that has one: named, kept, or read by a rule, as it was then.
 
-    Small elementwise results that nothing kept are computed again. Not if an array has changed
-    since: one that a rule reads, or one that a known result of this kind shows by coming out
-    differently.
+    Results that nothing kept are computed again: small elementwise ones, which hold what that
+    takes, and what :func:`_confirmed` finds. Not if an array has changed since: one that a rule
+    reads, or one that a known result shows by coming out differently.
     """
     found = dict(known)
     small = []
     for node in nodes:
-        value = node.value if isinstance(node, Leaf) else noted(node).value
-        if value is not None:
+        if (value := noted(node, "value")) is not None:
             found.setdefault(node, value)
         if node.plan is None:
             continue
@@ -119,12 +119,60 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
         found |= {p: read[k] for k, p in zip(node.plan.argnums, node.parents) if k in read}
         if "ans" in node.plan.sources:
             found[node] = node.saved[node.plan.sources.index("ans")]
-        several = isinstance(node.dtype, tuple)
-        if node.plan.elementwise and not several and node.size <= SMALL:
+        if node.plan.elementwise and _bytes(node) and node.size <= SMALL:
             small.append(node)
+    if any(map(changed_argument, nodes)):
+        return found
     filled = dict(found)
-    changed = any(map(changed_argument, nodes))
-    return found if changed or not all(s for *_, s in _repeated(small, filled)) else filled
+    if all(same for *_, same in _repeated(small, filled)):
+        found = filled
+    return found | _confirmed(nodes, found)
+
+
+def _confirmed(nodes: Sequence[Node], found: Mapping[Node, Any]) -> dict[Node, Any]:
+    """Return the values that are missing and are certain to be what they were.
+
+    Known ones come out of them to the last bit, or they are products of what has not changed. Of
+    functions of NumPy and of this package alone: another may draw random numbers.
+    """
+    missing: set[Node] = set()
+    room = ROOM
+    for node in nodes:
+        if node not in found and node.plan is not None:
+            room -= _bytes(node)
+            if _bytes(node) and room >= 0:
+                missing.add(node)
+    around = [n for n in nodes if n in missing or not missing.isdisjoint(n.parents)]
+    pure = [n for n in around if n.plan and n.plan.primitive.name.startswith(("np.", "ag."))]
+    filled = dict(found)
+    right = {n for n, _, same in _repeated(pure, filled) if same and n in found}
+    right.update(node for node in missing if node in filled and _is_a_product_as_it_was(node))
+    for node in reversed(nodes):
+        if node in right:
+            right.update(parent for parent in node.parents if parent in missing)
+    return {node: filled[node] for node in missing & right}
+
+
+def _is_a_product_as_it_was(node: Node) -> bool:
+    """Whether a call is a matrix product of what its rules read, and of leaves as they were then.
+
+    A product reads its one argument for the gradient of the other. What rules read is checked.
+    """
+    plan = node.plan
+    return (
+        plan is not None
+        and plan.primitive.function is np.matmul
+        and all(
+            isinstance(parent, Leaf) and not parent.exposed and parent.moved < node.birth
+            for argnum, parent in zip(plan.argnums, node.parents)
+            if argnum not in plan.sources
+        )
+    )
+
+
+def _bytes(node: Node) -> int:
+    """Return the size of a result; 0 for several."""
+    return 0 if isinstance(node.dtype, tuple) else node.size * node.dtype.itemsize
 
 
 def differences(

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from autograd_lite.engine.nodes import given_name, noted
 from autograd_lite.engine.recording import node_of
 from autograd_lite.engine.tape import Node
+from autograd_lite.graphs.source import noted
 
 
 class Frame(NamedTuple):
@@ -27,7 +27,7 @@ def frames(nodes: Sequence[Node], names: Mapping[Any, str]) -> dict[Node, list[F
     """
     calls = []
     for node in nodes:
-        call = noted(node).returned_by
+        call = noted(node, "returned_by")
         while call is not None:
             module, began, call = call
             calls.append((began, module, node))
@@ -56,7 +56,7 @@ def _names(modules: Iterable[Any], names: Mapping[Any, str]) -> dict[int, str]:
             continue
         for own, parameter in module.named_parameters():
             node = node_of(parameter)
-            full = names.get(node) or (given_name(node) if node else None)
+            full = names.get(node) or noted(node, "name")
             if full and f".{full}".endswith(f".{own}"):
                 prefix = full.removesuffix(own)
                 below = {id(m): (prefix + name).strip(".") for name, m in module.named_modules()}

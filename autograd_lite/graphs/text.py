@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from autograd_lite.graphs.model import Contribution, GraphNode, Step
+from autograd_lite.graphs.model import Model
+from autograd_lite.graphs.nodes import Contribution, GraphNode, Step
+from autograd_lite.graphs.source import is_formula, replaced
 from autograd_lite.graphs.summary import Summary, shape_text
-
-if TYPE_CHECKING:
-    from autograd_lite.graphs.graph import Graph
 
 
 class Explanation(str):
@@ -22,12 +20,12 @@ class Explanation(str):
         return str(self)
 
 
-def explain(graph: Graph) -> Explanation:
+def explain(graph: Model) -> Explanation:
     """Return the forward pass, every step of the pullback, and each leaf's gradient."""
     return Explanation("\n".join(_lines(graph)))
 
 
-def _lines(graph: Graph) -> Iterator[str]:
+def _lines(graph: Model) -> Iterator[str]:
     output = graph.output.label
     leaves = [node for node in graph.nodes if node.kind == "leaf"]
     yield f"Backpropagation from {output}: {graph.caption}."
@@ -55,7 +53,7 @@ def _lines(graph: Graph) -> Iterator[str]:
         yield f"  d {output}/d {node.label} = {_numbers(node.gradient)}"
 
 
-def equation(graph: Graph, node: GraphNode) -> str:
+def equation(graph: Model, node: GraphNode) -> str:
     """Return an operation as it would be written: ``t2 = a * b``, ``t3 = np.sum(t2, axis=1)``.
 
     What nothing holds any more is a ``…``. Leaves and constants are their labels.
@@ -88,18 +86,27 @@ def _insight(node: GraphNode) -> Iterator[str]:
         yield from (f"{name} = {_numbers(array)}" for name, array in arrays.items())
 
 
-def rule_and_names(graph: Graph, step: Step, part: Contribution) -> dict[str, str]:
-    """Return a rule, and what the arguments and the result that it reads are here."""
+def rule_and_names(graph: Model, step: Step, part: Contribution) -> dict[str, str]:
+    """Return a rule in the names that its arguments and result have here.
+
+    Those that a formula cannot be read with, of several words or g, are said in ``where``.
+    """
     node = graph.nodes[step.node]
     if node.insight is not None and len(node.rules) == 1:
         return {"rule": node.insight[0], "where": ""}
-    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments} | {"ans": node.label}
-    used = dict.fromkeys(re.findall(r"\b[a-z]\w*\b", part.rule))
-    names = [f"{name} is {stands[name]}" for name in used if stands.get(name, name) != name]
-    return {"rule": part.rule, "where": ", ".join(names)}
+    if not is_formula(part.rule):
+        return {"rule": part.rule, "where": ""}
+    stands = {e.argument: graph.nodes[e.source].label for e in node.arguments}
+    stands |= {"ans": node.label, "like": graph.nodes[part.target].label}
+    clear = {name: x for name, x in stands.items() if x != "g" and re.fullmatch(r"-?[\w.]+", x)}
+    if node.function == "indexing":
+        clear["b"] = node.options[1:-1]
+    used = dict.fromkeys(re.findall(r"(?<![\w.])[A-Za-z]\w*", part.rule))
+    names = [f"{name} is {stands[name]}" for name in used if name in stands.keys() - clear.keys()]
+    return {"rule": replaced(part.rule, clear), "where": ", ".join(names)}
 
 
-def _contribution(graph: Graph, step: Step, part: Contribution) -> Iterator[str]:
+def _contribution(graph: Model, step: Step, part: Contribution) -> Iterator[str]:
     target = graph.nodes[part.target]
     rule = ", where ".join(filter(None, rule_and_names(graph, step, part).values()))
     yield f"to {target.label}: {rule}"

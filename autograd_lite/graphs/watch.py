@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from autograd_lite.engine.modes import Observer, observing
-from autograd_lite.engine.nodes import Node, noted
+from autograd_lite.engine.nodes import Node, note_of
 from autograd_lite.engine.places import user_line
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
@@ -46,7 +46,7 @@ class _Keeper(Observer):
     ) -> None:
         """Note a recorded call."""
         if node is not None:
-            note = noted(node)
+            note = note_of(node)
             note.value, note.arguments, note.origin = result, arguments, user_line()
 
 
@@ -91,7 +91,7 @@ class _Watch(Observer):
     ) -> None:
         """Look at the result of a call."""
         if node is not None:
-            noted(node).origin = user_line()
+            note_of(node).origin = user_line()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
         bad = _first_bad(result)
@@ -123,7 +123,7 @@ class _Watch(Observer):
             f"{primitive.name}, backward: the cotangent of {argument_name(primitive, argnum)} is "
             f"{bad}, from {_operands({'g': before, **given}, bad, primitive)}, "
             f"by the rule {rule_of(primitive, argnum)}; "
-            f"{_place(noted(node).origin)}. {_cure(primitive, given, 1)}."
+            f"{_place(note_of(node).origin)}. {_cure(primitive, given, 1)}."
         )
 
     def ended(self) -> None:

@@ -123,7 +123,7 @@ def _cross_entropy_recorded(
 def _logits_cotangent(
     g: Any, ans: Any, logits: Any, target: Any, residual: Any, options: Options
 ) -> Any:
-    """Return ``g`` times the slope, ``(softmax(z) - y) / N`` in exact arithmetic."""
+    """Return ``g * (softmax(logits) - target) / N``, as by exact arithmetic."""
     if residual is None:  # rules are shown tensors
         loss = _cross_entropy(bare(logits), bare(target), options)
         slope = cross_entropy_gradient(logits, target, options)
@@ -139,7 +139,7 @@ def _logits_cotangent(
 
 
 def _target_cotangent(g: Any, ans: Any, logits: Any, target: Any, options: Options) -> Any:
-    """Return the cotangent of soft targets: ``-log_softmax(z) / N``."""
+    """Return the cotangent of soft targets: ``-g * log_softmax(logits) / N``."""
     loss = _cross_entropy(bare(logits), bare(target), options)
     check_replayed("ag.cross_entropy", ans, loss)
     return _log_softmax(logits, options.axis) * (options.spread(g) * -options.scale)

@@ -49,6 +49,7 @@ class _Windows(NamedTuple):
 
 
 def _columns_cotangent(g: Any, like: Any, windows: _Windows) -> Any:
+    """Return the sums, for each pixel, over the windows that it lies in."""
     return _images(g, like.shape, windows)
 
 

@@ -69,7 +69,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
 
 
 def _sigmoid_cotangent(g: Any, ans: Any, x: Any) -> Any:
-    """Return ``g s (1 - s)``, without the cancellation of ``1 - s``."""
+    """Return ``g * ans * (1 - ans)``, without the cancellation of ``1 - ans``."""
     return g * (ans * _sigmoid(-x))
 
 

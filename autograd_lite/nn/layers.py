@@ -24,6 +24,7 @@ def _weight_cotangent(g: Any, x: Any) -> Any:
 
 
 def _bias_cotangent(g: Any) -> Any:
+    """Return ``g``, summed over the batch."""
     return g.reshape(-1, g.shape[-1]).sum(axis=0)
 
 

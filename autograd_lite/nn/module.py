@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from autograd_lite.engine.nodes import births, noted
+from autograd_lite.engine.nodes import births, note_of
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor, overwritable
 
@@ -73,7 +73,7 @@ class Module:
             _sign(output, self, began)
         elif (node := output._node) is not None and node.birth > began:
             fresh = node.birth + 1 == ended  # no module called within has returned it
-            note = noted(node)
+            note = note_of(node)
             note.returned_by = self, began, None if fresh else note.returned_by
         return output
 
@@ -194,7 +194,7 @@ def _sign(output: Any, module: Module, began: int) -> None:
     if isinstance(output, Tensor):
         node = node_of(output)
         if node is not None and node.birth > began:
-            note = noted(node)
+            note = note_of(node)
             note.returned_by = module, began, note.returned_by
     elif isinstance(output, (tuple, list, dict)):
         for item in output.values() if isinstance(output, dict) else output:

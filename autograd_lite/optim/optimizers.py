@@ -159,8 +159,9 @@ class Optimizer:
             scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
-            x, g, *rest = [a[start : start + _BLOCK] for a in arrays]
-            a, b = scratch[0, : len(x)], scratch[1, : len(x)]
+            whole = array.size <= _BLOCK
+            x, g, *rest = arrays if whole else [a[start : start + _BLOCK] for a in arrays]
+            a, b = scratch[0, : x.size], scratch[1, : x.size]
             if decay and self._decoupled:
                 x *= 1 - group["lr"] * decay
             elif decay:

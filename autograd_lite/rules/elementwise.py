@@ -32,12 +32,12 @@ def quotient(x: Any, y: Any) -> Any:
 
 
 def _zero(g: Any) -> Any:
-    """Return the cotangent of an argument that changes nothing: zeros, whatever ``g`` is."""
+    """Return ``0``, for each element of an argument that changes nothing, whatever ``g`` is."""
     return np.where(False, g, 0)
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
-    """Return the cotangent of ``x`` in ``x ** y``: ``y x**(y-1)``, 0 where both are 0."""
+    """Return ``g * y * x ** (y - 1)``, 0 where both are 0."""
     if isinstance(y, (int, float)):
         return g * y * x ** ((y or 2) - 1)  # a Python number leaves float32 as it is
     zero = (x == 0) & (y == 0)
@@ -45,12 +45,12 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
 
 
 def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
-    """Return the cotangent of ``y`` in ``x ** y``, 0 where ``x`` is 0 and ``y`` is not negative."""
+    """Return ``g * ans * np.log(x)``, 0 where ``x`` is 0 and ``y`` is not negative."""
     return g * ans * np.log(np.where((x == 0) & (y >= 0), 1, x))
 
 
 def _share(g: Any, wins: Any, ties: Any) -> Any:
-    """Return the cotangent of the argument that wins, half of it where two tie, else 0."""
+    """Return ``np.where(ties, g / 2, np.where(wins, g, 0))``: where two tie, half each."""
     d = np.where(wins, g, 0)
     return np.where(ties, g / 2, d) if ties.any() else d
 

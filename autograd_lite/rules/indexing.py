@@ -33,7 +33,7 @@ def _names_once(index: Any) -> bool:
 
 @primitive(lambda g, index: g[index], broadcasts=True)
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Return zeros with values added at an index: the adjoint of ``a -> a[index]``.
+    """Return ``zeros(shape)[index] += values``: the adjoint of ``a -> a[index]``.
 
     Where the index names an element several times, its values add up.
     """

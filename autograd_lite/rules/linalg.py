@@ -280,19 +280,19 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
 
 
 def _t(a: Any) -> Any:
-    """Return the transpose of each matrix."""
+    """Return ``aᵀ``, the transpose of each matrix."""
     return a.swapaxes(-1, -2)
 
 
 def _solve_a(g: Any, like: Any, ans: Any, a: Any) -> Any:
-    """Return the cotangent of ``a`` in ``x = a⁻¹ b``: ``-a⁻ᵀ g xᵀ`` (Giles, 2.3.1)."""
+    """Return the cotangent of ``a`` in ``a⁻¹ b``: ``-a⁻ᵀ @ g @ ansᵀ`` (Giles, 2.3.1)."""
     if ans.ndim < like.ndim:  # a vector
         return -np.linalg.solve(_t(a), g[..., None]) * ans[..., None, :]
     return -np.linalg.solve(_t(a), g) @ _t(ans)
 
 
 def _solve_b(g: Any, like: Any, a: Any) -> Any:
-    """Return the cotangent of ``b`` in ``x = a⁻¹ b``: ``a⁻ᵀ g``."""
+    """Return the cotangent of ``b`` in ``a⁻¹ b``: ``a⁻ᵀ @ g``."""
     if like.ndim == 1:
         return np.linalg.solve(_t(a), g[..., None])[..., 0]
     return np.linalg.solve(_t(a), g)
@@ -319,7 +319,7 @@ def _cofactors(a: Any) -> Any:
 
 
 def _det(g: Any, ans: Any, a: Any) -> Any:
-    """Return the cotangent of a determinant: the cofactors, ``ans a⁻ᵀ`` (Giles, 2.2.4).
+    """Return ``g * ans * a⁻ᵀ``, that is by the cofactors of ``a`` (Giles, 2.2.4).
 
     Where a matrix is singular, or too nearly so for its inverse, they are worked out otherwise.
     """

@@ -63,7 +63,7 @@ def _split(a: Any, like: Any, axis: Any) -> Any:
 
 
 def _sum(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a sum: the same for every term."""
+    """Return the cotangent of a sum: ``g for each term``."""
     return np.broadcast_to(_restored(g, like, axis, keepdims), like.shape)
 
 
@@ -73,19 +73,19 @@ def _over(g: Any, count: float) -> Any:
 
 
 def _mean(g: Any, like: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a mean: that of the sum over the number of terms."""
+    """Return the cotangent of a mean: ``g / n for each of the n terms``."""
     return _sum(_over(g, like.size // max(g.size, 1)), like, axis, keepdims)
 
 
 def _var(g: Any, like: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a variance: ``2 (a - mean) / (n - ddof)`` per element."""
+    """Return the cotangent of a variance: ``g * 2 * (a - mean) / (n - ddof)``."""
     count = like.size // max(g.size, 1)
     centered = a - np.mean(a, axis=axis, keepdims=True)
     return _over(_restored(g, like, axis, keepdims) * (2 * centered), max(count - ddof, 0))
 
 
 def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a standard deviation: that of the variance over twice itself.
+    """Return ``g * (a - mean) / (ans * (n - ddof))``, that of the variance over twice itself.
 
     It is 0 where all elements are equal, also where rounding the mean leaves a tiny deviation.
     """
@@ -144,7 +144,7 @@ def _cumprod(g: Any, like: Any, a: Any, axis: Any) -> Any:
 
 
 def _extremum(g: Any, ans: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> Any:
-    """Return the cotangent of a maximum or minimum: shared evenly by what attains it."""
+    """Return ``np.where(a == ans, g / ties, 0)``: shared evenly by what attains an extremum."""
     ans = _restored(ans, like, axis, keepdims)
     attained = a == ans
     if np.isnan(ans).any():
@@ -362,7 +362,7 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
 
 
 def _p_norm_x(g: Any, like: Any, ans: Any, x: Any, p: Any, axis: Any) -> Any:
-    """Return the cotangent of a p-norm: ``sign(x) (|x| / ans)**(p - 1)``, 0 where ``ans`` is 0."""
+    """Return the cotangent of a p-norm: ``g * np.sign(x) * (np.abs(x) / ans) ** (p - 1)``, or 0."""
     share = quotient(x, _restored(ans, like, axis))
     if p != 2:
         share = np.sign(x) * np.abs(share) ** (p - 1)

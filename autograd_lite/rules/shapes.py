@@ -17,7 +17,7 @@ from autograd_lite.rules.indexing import scatter
 
 
 def _block(like: Any, axis: int, start: int) -> tuple[slice, ...]:
-    """Return the index of an argument's block along an axis of the joined array."""
+    """Return ``block``, the index of an argument along an axis of the joined array."""
     return (*(slice(None),) * axis, slice(start, start + like.shape[axis]))
 
 
@@ -71,7 +71,7 @@ def _joined_blocks(arrays: Any) -> tuple[Any, int]:
 
 
 def _rejoined(g: Any, like: Any, indices_or_sections: Any, axis: int) -> Any:
-    """Return the cotangent of an array that was split: those of the pieces joined.
+    """Return ``np.concatenate(g, axis)``, for an array that was split: its pieces joined.
 
     Where the indices decrease, pieces overlap or leave a part out; the cotangents then add up.
     """
@@ -198,12 +198,12 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
 
 
 def _inverse(axes: Sequence[int]) -> list[int]:
-    """Return the permutation that undoes one; negative axes count from the end."""
+    """Return ``argsort(axes)``: what undoes a permutation; negative axes count from the end."""
     return [int(i) for i in np.argsort([axis % len(axes) for axis in axes])]
 
 
 def _reshape(g: Any, like: Any, order: Any) -> Any:
-    """Return the cotangent of a reshaped array, in the order in which it was read."""
+    """Return ``g.reshape(like.shape)``, in the order in which the array was read."""
     if order == "A":
         raise TypeError("np.reshape: order='A' depends on the memory layout; use 'C' or 'F'")
     return g.reshape(like.shape) if order == "C" else g.reshape(like.shape, order=order)

@@ -7,8 +7,7 @@ wherever else the same tensors are used; that is what lets transforms nest.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,8 +56,15 @@ class Trace:
 
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            with _reading() as read, _lists_said(caller, [args[i] for i in argnums]):
+            read: list[tuple[str, str, int]] = []
+            token = reads.set(read)
+            try:
                 value = value_of(aliases)
+            except TypeError as error:
+                _say_lists(error, caller, [args[i] for i in argnums])
+                raise
+            finally:
+                reads.reset(token)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value)
@@ -130,29 +136,13 @@ def _aliased(value: Any) -> Any:
     return wrap(data, Leaf(data))
 
 
-@contextmanager
-def _reading() -> Iterator[list[tuple[str, str, int]]]:
-    """Collect where values are read out of tensors."""
-    found: list[tuple[str, str, int]] = []
-    token = reads.set(found)
-    try:
-        yield found
-    finally:
-        reads.reset(token)
-
-
-@contextmanager
-def _lists_said(caller: str, args: Sequence[Tree]) -> Iterator[None]:
-    """Say, where a function does not take a list of tensors, that an array may be meant."""
-    try:
-        yield
-    except TypeError as error:
-        if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
-            error.args = (
-                f"{error}; {caller} differentiates in each number of a list by itself: pass an "
-                f"array, np.array([...]), to a function of one",
-            )
-        raise
+def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
+    """Say of an error that an array may be meant, where a function is given a list of tensors."""
+    if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
+        error.args = (
+            f"{error}; {caller} differentiates in each number of a list by itself: pass an array, "
+            f"np.array([...]), to a function of one",
+        )
 
 
 def _moved(value: Any) -> Any:

@@ -10,6 +10,10 @@ from autograd_lite.checks import ulp_distance
 
 ABOUT = "Five questions about softmax and cross-entropy, answered by running them."
 PICTURES = Path("out/questions")
+FRAME = (
+    'title="Backpropagation, step by step" width="100%" height="560" '
+    'style="border: 1px solid #8886" loading="lazy"'
+)
 
 
 def say(text, before=""):
@@ -55,7 +59,7 @@ def fused_and_unfused(loss_of, values, name):
 def draw(name, pictures, fused, unfused=None, **names):
     """Draw the graph of the fused loss, and below it that of the unfused loss, if given.
 
-    The names are those of arrays in it.
+    The latter is also written as a page to step through. The names are those of arrays in it.
     """
     pictures.mkdir(parents=True, exist_ok=True)
     for loss, end, direction in ((fused, "", "LR"), (unfused, "_unfused", "TB")):
@@ -69,3 +73,7 @@ def draw(name, pictures, fused, unfused=None, **names):
             say(str(no_engine))
         else:
             print(f"![The graph of the loss]({path.as_posix()})\n")
+            if loss is unfused:
+                page = ag.graph(loss, names=names).save(path.with_suffix(".html")).as_posix()
+                print(f"Step through it here, or [in a window of its own]({page}):\n")
+                print(f'<iframe src="{page}" {FRAME}></iframe>\n')

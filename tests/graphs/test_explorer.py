@@ -173,7 +173,7 @@ def test_a_step_lights_up_its_node_and_shows_rule_and_sums(page: Page) -> None:
     assert "2nd of 2 contributions: now they are added up" in told
     assert "summed over axis 0, which broadcasting had repeated: (3, 2) → (2,)" in told
     page.press(LEFT)
-    assert "to x: g * x where x is t1" in page.text("#step")
+    assert "to x: g * t1" in page.text("#step")
     assert "1st of 2 contributions" in page.text("#step")
 
 
@@ -286,7 +286,7 @@ def test_modules_fold_and_open_in_the_page(page: Page) -> None:
     model = ag.nn.Sequential(ag.nn.LayerNorm(8), np.tanh, ag.nn.Linear(8, 1, rng=rng))
     loss = np.sum(model(np.ones((4, 8))))
     shown = "[...document.querySelectorAll('.picture:not([hidden]) svg .node')]"
-    titles = f"return {shown}.map(e => e.querySelector('text').textContent)"
+    titles = f"return {shown}.map(e => e.querySelector('[font-weight=bold]').textContent)"
     page.open(ag.graph(loss, names={"model": model}), "#0.2")
     opened = page.js(titles)
     assert "ag.nn.Linear" in opened
@@ -382,6 +382,196 @@ def test_predicting_hides_gradients_until_asked(page: Page) -> None:
     assert page.text("#step .card:nth-of-type(3) .gradient") in ("3", "")
 
 
+def answer(page: Page, text: str) -> str:
+    """Type an answer for what the step adds, and return what is said of it."""
+    field = page.find("#step .card input")[0]
+    field.clear()
+    field.send_keys(text, ENTER)
+    return page.text("#step .card [role=status]")
+
+
+def test_an_array_is_predicted_cell_by_cell(page: Page) -> None:
+    x = leaf([[1.0, 2.0], [3.0, 0.25]], "x")
+    page.open(ag.graph(x * np.array([[1.0, 2.0], [-3.0, 4.0]]), grads=np.ones((2, 2))), "#0.2")
+    page.click("#predict")
+    field = page.find("#step .card input")[0]
+    assert field.get_attribute("placeholder") == "[[·, ·], [·, ·]]"
+    assert answer(page, "[[1, 2], [3, 5]]") == "2 of 4 cells are right; not [1, 0], [1, 1]."
+    assert answer(page, "[1, 2, -3, 4]") == (
+        "That is an array of shape (4,); the gradient is an array of shape (2, 2)."
+    )
+    assert answer(page, "7") == (
+        "That is a single number; the gradient is an array of shape (2, 2)."
+    )
+    assert answer(page, "[[1, 2], [3]]") == "The rows differ in length."
+    assert answer(page, "[[1, 2], [3, x]]") == "x is no number."
+    assert answer(page, "[[1, 2], [3, 4]") == "A bracket is open."
+    assert answer(page, "1, 2") == "Write arrays in brackets, as [1, 2]."
+    assert page.find("#step .card .figure") == []
+    # As NumPy prints it, with a minus sign that is one, and within 1 %.
+    assert answer(page, "[[1. 2.01] [\u22123 3.98]]") == "Right."
+    assert page.numbers("#step .card .gradient .grid") == [1, 2, -3, 4]
+
+
+def test_what_is_shown_as_colours_is_not_predicted(page: Page) -> None:
+    page.open(ag.graph(np.sum(leaf(np.ones((9, 9)), "x"))), "#0.2")
+    page.click("#predict")
+    assert page.find("#step .card input") == []
+    assert page.text("#step .card button") == "x Show it"
+
+
+def deep() -> ag.Tensor:
+    """Return a result of 11 operations on 2 x 2 matrices."""
+    x, w, b = leaf(np.eye(2), "x"), leaf(np.ones((2, 2)), "w"), leaf([1.0, 2.0], "b")
+    z = np.tanh(x @ w + b) @ w + b
+    return np.sum(np.log(np.sum(np.exp(z), axis=1)) - z[:, 0])
+
+
+BOXES = """
+const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+const inside = (a, b) => a.left >= b.left - 1 && a.right <= b.right + 1
+  && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
+"""
+OUTSIDE = (
+    BOXES + "return [...document.querySelectorAll('.active svg .node')]"
+    ".filter((node) => !inside(node.getBoundingClientRect(), box('.active .scroll'))).length"
+)
+SCALE = (
+    "const svg = document.querySelector('svg.graph');"
+    " return svg.width.baseVal.value / svg.viewBox.baseVal.width"
+)
+# How far the last box stands to the right of the first, and how far below it.
+DIRECTION = (
+    BOXES + "const first = box('svg .leaf'), last = box('svg .result, svg .fused');"
+    "return [last.left - first.right, last.top - first.bottom]"
+)
+NOW_IN_VIEW = BOXES + "return inside(box('svg .now'), box('.scroll'))"
+
+
+@pytest.fixture
+def sized(page: Page) -> Iterator[Any]:
+    def resize(width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
+        page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    yield resize
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (700, 560), (390, 844)])
+@pytest.mark.parametrize("position", [0, 8, 24])
+def test_fit_shows_every_box(page: Page, sized: Any, size: tuple[int, int], position: int) -> None:
+    sized(*size)
+    page.open(ag.graph(deep()), f"#0.{position}")
+    page.press("f")
+    assert page.js(OUTSIDE) == 0
+
+
+def test_a_desktop_shows_eleven_operations_at_once(page: Page, sized: Any) -> None:
+    sized(1280, 800)
+    page.open(ag.graph(deep()))
+    assert len(page.find("svg .node:is(.operation, .result)")) == 11
+    assert page.js(OUTSIDE) == 0
+    assert page.js(SCALE) >= 0.57
+    across, down = page.js(DIRECTION)
+    assert across > 0 > down
+    # A graph that there is room for has the details beside it, not below.
+    assert "below" in page.js("return document.body.className")
+    page.open(ag.graph(np.sum(leaf([1.0, 2.0], "x") * 2.0)))
+    assert page.js("return document.body.className") == ""
+
+
+def test_a_phone_shows_three_operations_at_once_from_top_to_bottom(page: Page, sized: Any) -> None:
+    sized(390, 844)
+    x, w, b = leaf(np.ones((3, 2)), "x"), leaf(np.ones((2, 2)), "w"), leaf([0.0, 1.0], "b")
+    page.open(ag.graph(ag.cross_entropy(x @ w + b, [0, 1, 1])))
+    assert page.js(OUTSIDE) == 0
+    assert page.js(SCALE) >= 0.75
+    _, down = page.js(DIRECTION)
+    assert down > 0
+    assert page.text("#step").endswith("Choose a box for its numbers.")
+    assert not page.find("#step .keys")[0].is_displayed()
+    assert not page.find("#predict")[0].is_displayed()
+    page.click("#more")
+    page.click("#predict")
+    sized(1400, 800)  # turned, or no phone after all
+    wait_for(lambda: page.js(DIRECTION)[0] > 0)
+    assert page.find("#step .keys")[0].is_displayed()
+
+
+def test_a_phone_keeps_a_long_graph_legible_and_follows_it(page: Page, sized: Any) -> None:
+    sized(390, 844)
+    page.open(ag.graph(deep()))
+    assert page.js(SCALE) >= 0.85
+    for _ in range(22):
+        page.press(RIGHT)
+        wait_for(lambda: page.js(NOW_IN_VIEW))
+
+
+def wait_for(holds: Any) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(None, 5, poll_frequency=0.05).until(lambda _: holds())
+
+
+def test_a_phone_shows_one_of_two_graphs_at_a_time(page: Page, sized: Any) -> None:
+    sized(390, 844)
+    z = leaf([[2.0, 1.0, 0.0]], "z")
+    losses = ag.cross_entropy(z, [0]), ag.unfused_cross_entropy(z, [0])
+    page.open(ag.compare_graphs(*losses, titles=("fused", "unfused")))
+    assert [view.is_displayed() for view in page.find(".view .scroll")] == [True, False]
+    assert page.js(OUTSIDE) == 0
+    page.click("#view1 .bar")
+    assert [view.is_displayed() for view in page.find(".view .scroll")] == [False, True]
+    step, table = (page.find(part)[0].rect["y"] for part in ("#step", "#comparison"))
+    assert step < table
+
+
+def test_boxes_that_are_not_reached_yet_can_be_read(page: Page) -> None:
+    page.open(ag.graph(neuron()))
+    assert page.find("svg .todo") == []  # the first screen is the whole graph
+    page.press(RIGHT)
+    assert len(page.find("svg .node.todo")) == 4
+    opacity = "return getComputedStyle(document.querySelector('svg .node.todo')).opacity"
+    wait_for(lambda: page.js(opacity) == "0.7")
+
+
+def test_arrows_point_to_where_the_gradient_goes(page: Page) -> None:
+    page.open(ag.graph(neuron()), "#0.5")
+    heads = """return [...document.querySelectorAll('svg .edge')].map((edge) => {
+      const style = getComputedStyle(edge.querySelector('path'));
+      return [getComputedStyle(edge.querySelector('polygon')).visibility,
+              style.markerStart !== 'none', style.markerEnd !== 'none'];
+    })"""
+    forward, back = ["visible", False, False], ["hidden", True, False]
+    assert page.js(heads).count(forward) == len(page.find("svg .edge"))
+    page.press(RIGHT, RIGHT)  # two steps backward, through one argument each
+    assert page.js(heads).count(back) == 2
+    page.press(END)
+    constant = 1  # no gradient goes to the factor 1.0
+    assert page.js(heads).count(forward) == constant
+    assert page.js(heads).count(back) == len(page.find("svg .edge")) - constant
+    page.press(HOME)
+    assert back not in page.js(heads)
+
+
+def test_arrows_that_are_drawn_from_their_ends_turn_round_too(page: Page) -> None:
+    linear = ag.nn.Linear(3, 2, rng=np.random.default_rng(0))
+    page.open(ag.graph(np.sum(linear(leaf(np.ones((2, 3)), "x"))), names={"linear": linear}))
+    page.press(END)
+    style = "return getComputedStyle(document.querySelector('svg .turned path')).{}"
+    assert page.js(style.format("markerStart")) == "none"
+    assert "head" in page.js(style.format("markerEnd"))
+
+
+def test_statistics_stand_only_where_the_numbers_do_not(page: Page) -> None:
+    page.open(ag.graph(np.sum(leaf([[1.0, 2.0], [3.0, 4.0]], "x") * np.ones((12, 2, 2)))), "#0.1")
+    page.click_drawn("svg .leaf")
+    assert page.numbers("#node .value .grid") == [1, 2, 3, 4]
+    assert "mean" not in page.text("#node .value")
+    assert "mean" in page.text("#step .value")  # 48 numbers as colours
+
+
 def test_two_graphs_step_beside_each_other(page: Page) -> None:
     z = leaf([[2.0, 1.0, 0.0]], "z")
     fused, unfused = ag.cross_entropy(z, [0]), ag.unfused_cross_entropy(z, [0])
@@ -392,7 +582,7 @@ def test_two_graphs_step_beside_each_other(page: Page) -> None:
     assert f"operations 1 {count}" in table.replace("\n", " ")
     assert "differ by" in table
     page.press(END)
-    assert page.text("#where") == "Backward 1 of 1: t1"
+    assert page.text("#where") == "Backward 1 of 1: fused"
     assert "g * (ŷ - y) / N" in page.text("#step")
     page.click("#view1 .bar")
     page.press(END)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.engine.nodes import noted
+from autograd_lite.engine.nodes import note_of
 
 X = np.arange(12.0).reshape(4, 3)
 
@@ -91,7 +91,7 @@ def test_a_module_that_returns_what_it_was_given_owns_nothing() -> None:
     h = layer(X)
     for _ in range(3):
         assert same(h) is h
-    assert noted(h._node).returned_by == (layer, h._node.birth - 1, None)
+    assert note_of(h._node).returned_by == (layer, h._node.birth - 1, None)
     assert modules_of(np.sum(model(X)), model)[0] == ("ag.nn.Linear", "0")
 
 
