@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,3 +111,9 @@ def uniform(layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTyp
     """Return a parameter drawn evenly within ``1 / sqrt(fan_in)`` of 0: PyTorch's default."""
     bound = 1 / math.sqrt(fan_in)
     return parameter(layer, generator(layer, rng).uniform(-bound, bound, shape), dtype)
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """Return settings as arguments are written, rates that a schedule computed rounded."""
+    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in settings.items()}
+    return ", ".join(f"{key}={text}" for key, text in texts.items())

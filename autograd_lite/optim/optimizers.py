@@ -15,7 +15,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
-from autograd_lite.nn.arguments import require
+from autograd_lite.nn.arguments import require, shown
 
 _BLOCK = 1 << 16  # elements updated at a time
 _SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
@@ -219,12 +219,6 @@ class Optimizer:
         for group, settings in zip(self.groups, state["groups"]):
             group.update(settings)
         self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
-
-
-def shown(settings: Mapping[str, Any]) -> str:
-    """Return settings as arguments are written, rates that a schedule computed rounded."""
-    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in settings.items()}
-    return ", ".join(f"{key}={text}" for key, text in texts.items())
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from autograd_lite.nn.arguments import choice, require
-from autograd_lite.optim.optimizers import Optimizer, shown
+from autograd_lite.nn.arguments import choice, require, shown
+from autograd_lite.optim.optimizers import Optimizer
 
 _BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
 _COUNTS = ("step_size", "total_iters", "T_max", "total_steps")

@@ -76,7 +76,8 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------
@@ -102,7 +103,8 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------

@@ -19,6 +19,7 @@ from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
 from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
 from autograd_lite.engine.tensor import Tensor, unshared
+from autograd_lite.transforms.lost import Read, check_not_read_out, moved
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
 
@@ -43,8 +44,8 @@ class Trace:
         kwargs: dict[str, Any],
         born: int | None = None,
     ) -> None:
-        argnums = positions(caller, argnums, len(args))
         __tracebackhide__ = True
+        argnums = positions(caller, argnums, len(args))
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
@@ -56,7 +57,7 @@ class Trace:
 
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            read: list[tuple[str, str, int]] = []
+            read: list[Read] = []
             token = reads.set(read)
             try:
                 value = value_of(aliases)
@@ -72,9 +73,8 @@ class Trace:
             _check_output(caller, output)
         if read and not any(node_of(output) is not None for output in self.outputs):
             with recording_on():
-                elsewhere, _ = flatten(value_of([_aliased(_moved(v)) for v in self.originals]))
-            if not _same(elsewhere, self.outputs):
-                raise _read_out(caller, *read[0])
+                elsewhere = value_of([_aliased(moved(item)) for item in self.originals])
+            check_not_read_out(caller, read[0], value, elsewhere)
         # Whether this is itself part of a computation that is differentiated: by a transform around
         # it, or by backward to variables that are passed in or that it closes over.
         self.lifted = recorded and (
@@ -143,28 +143,6 @@ def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
             f"{error}; {caller} differentiates in each number of a list by itself: pass an array, "
             f"np.array([...]), to a function of one",
         )
-
-
-def _moved(value: Any) -> Any:
-    """Return an argument a little elsewhere; integers and others as they are."""
-    if not is_float(value):
-        return value
-    array = np.asarray(bare(value))
-    step = np.sqrt(np.finfo(array.dtype).eps) * np.linspace(1, 2, array.size).reshape(array.shape)
-    return (array + step * (1 + np.abs(array))).astype(array.dtype)
-
-
-def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    pairs = [(np.asarray(bare(a)), np.asarray(bare(b))) for a, b in zip(some, others)]
-    return len(some) == len(others) and all(np.array_equal(*p, equal_nan=True) for p in pairs)
-
-
-def _read_out(caller: str, how: str, file: str, line: int) -> TypeError:
-    return TypeError(
-        f"{caller}: what the function returns depends on its argument only through values read "
-        f"by .{how} ({file}, line {line}), which have no derivative, so that it would be zero; "
-        f"compute with the tensor itself, or with tensor.detach() where zero is meant"
-    )
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
