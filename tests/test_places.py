@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.engine import recording
 
 
 def leaf(*values: float) -> ag.Tensor:
@@ -68,8 +69,46 @@ def test_several_warnings_of_one_call_all_come() -> None:
 def test_a_warning_that_is_an_error_names_the_operation_and_stands_alone() -> None:
     with pytest.raises(RuntimeWarning, match=r"^divide by zero encountered in log") as caught:
         np.log(leaf(0.0))
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
     assert caught.value.__notes__ == ["in np.log of shape (1,)"]
+
+
+def test_an_errors_own_cause_stays() -> None:
+    @ag.primitive(lambda g: g)
+    def refusing(x: Any) -> Any:
+        raise TypeError("not this") from KeyError("because")
+
+    with pytest.raises(TypeError, match="refusing of shape .*: not this") as caught:
+        refusing(leaf(1.0))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_what_a_users_function_warns_of_its_caller_is_about_the_users_line() -> None:
+    @ag.primitive(lambda g: g)
+    def careful(x: Any) -> Any:
+        warnings.warn("not quite", stacklevel=2)
+        return x + 0
+
+    def user() -> Any:
+        return careful(leaf(1.0))
+
+    with pytest.warns(UserWarning, match="^not quite$") as caught:
+        assert user().requires_grad
+    assert caught[0].filename == __file__
+    assert caught[0].lineno == user.__code__.co_firstlineno + 1
+
+
+def test_a_formula_may_warn_of_its_caller() -> None:
+    def function(x: Any) -> Any:
+        return x
+
+    @ag.composite(function)
+    def formula(x: Any) -> Any:
+        warnings.warn("not quite", stacklevel=2)
+        return 2 * x
+
+    with pytest.warns(UserWarning, match="^not quite$"):
+        recording.call(function, (leaf(1.0),))
 
 
 def test_the_users_errstate_holds() -> None:

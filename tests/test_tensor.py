@@ -249,7 +249,9 @@ def test_methods_that_arrays_do_not_have(name: str) -> None:
 def test_every_method_of_arrays_that_the_table_covers() -> None:
     in_place = {"partition", "resize", "sort"}  # and so unlike the functions of their names
     attributes = {"imag", "real"}
-    covered = {name for name in dir(np.ndarray) if getattr(np, name, None) in TABLE}
+    matrix = np.ones((1, 1))  # whose ptp is listed, and gone, in NumPy 2.0
+    methods = {name for name in dir(matrix) if hasattr(matrix, name)}
+    covered = {name for name in methods if getattr(np, name, None) in TABLE}
     missing = {name for name in covered - in_place - attributes if not hasattr(ag.Tensor, name)}
     assert not missing
 

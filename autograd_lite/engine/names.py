@@ -13,16 +13,17 @@ from autograd_lite.engine.places import hide, library_frames
 _SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag", "matplotlib": "plt"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
 _CALLS_FUNCTIONS = ("transforms", "checks", "training")
-_WRAPPERS = ("wrapper", "inner")
+_WRAPPERS = ("wrapper", "wrapped", "inner")
 _HAVE_OURS = tuple(f"scipy.special.{name}" for name in ("softmax", "log_softmax", "logsumexp"))
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return a function's name as a user would write it: ``np.linalg.norm``, ``ag.softmax``."""
+    function = ufunc_of(function) or function
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        of_scipy = getattr(sys.modules.get("scipy.special"), name, None) is function
+        of_scipy = ufunc_of(getattr(sys.modules.get("scipy.special"), name, None)) is function
         module = "scipy.special" if of_scipy else "numpy"
     if module in ("_operator", "operator"):
         return {"getitem": "indexing"}.get(name, name)
@@ -40,6 +41,12 @@ def name_of(function: Callable[..., Any]) -> str:
     if short == "ag":
         return f"ag.{'nn.' * rest.startswith('nn.')}{name.lstrip('_')}"
     return name
+
+
+def ufunc_of(function: Any) -> Any:
+    """Return the ufunc that a function is, or is wrapped around; else None."""
+    inner = getattr(function, "__wrapped__", function)
+    return inner if isinstance(inner, np.ufunc) else None
 
 
 def outermost_function(default: str) -> str:

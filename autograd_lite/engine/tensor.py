@@ -372,6 +372,9 @@ class Tensor(Recorded, ArrayMethods):
         __tracebackhide__ = True
         return call(function, args, kwargs)
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
             raise derivative_lost("np.asarray or np.array")

@@ -151,7 +151,7 @@ def _cross_entropy_explained(
     """Return how the rule reads, and the ŷ and y that it speaks of."""
     y = target
     if y.ndim < logits.ndim:
-        others = [i for i in range(logits.ndim) if i != options.axis]
+        others = tuple(i for i in range(logits.ndim) if i != options.axis)
         classes = np.expand_dims(np.arange(logits.shape[options.axis]), others)
         y = (np.expand_dims(target, options.axis) == classes).astype(logits.dtype)
         y = y * (1 - options.smoothing) + options.smoothing / classes.size

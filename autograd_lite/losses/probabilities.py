@@ -86,7 +86,7 @@ def logsumexp(x: ArrayLike | Tensor, axis: int = -1) -> Any:
 
     Examples
     --------
-    >>> ag.logsumexp([1000.0, 1000.0])
-    np.float64(1000.6931471805599)
+    >>> round(ag.logsumexp([1000.0, 1000.0]), 6)
+    np.float64(1000.693147)
     """
     return _logsumexp(checked_floats("ag.logsumexp", x, axis), axis)

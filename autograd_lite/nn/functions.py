@@ -93,8 +93,8 @@ def sigmoid(x: Array) -> Any:
     --------
     >>> ag.nn.sigmoid(np.array([-800.0, 0.0, 40.0]))
     array([0. , 0.5, 1. ])
-    >>> ag.grad(ag.nn.sigmoid)(40.0)  # 1 - sigmoid(40) is 0 in floating point
-    4.248354255291589e-18
+    >>> print(f"{ag.grad(ag.nn.sigmoid)(40.0):.8g}")  # 1 - sigmoid(40) is 0 in floating point
+    4.2483543e-18
     """
     return _sigmoid(floats("nn.sigmoid", x))
 
@@ -400,8 +400,8 @@ def binary_cross_entropy_with_logits(
 
     Examples
     --------
-    >>> ag.nn.binary_cross_entropy_with_logits([40.0], [1.0])
-    np.float64(4.248354255291589e-18)
+    >>> print(f"{ag.nn.binary_cross_entropy_with_logits([40.0], [1.0]):.8g}")
+    4.2483543e-18
     """
     name = "nn.binary_cross_entropy_with_logits"
     z, y = _matched(name, logits, target)
