@@ -78,7 +78,7 @@ def test_an_errors_own_cause_stays() -> None:
     def refusing(x: Any) -> Any:
         raise TypeError("not this") from KeyError("because")
 
-    with pytest.raises(TypeError, match="refusing of shape .*: not this") as caught:
+    with pytest.raises(TypeError, match=r"refusing of shape .*: not this") as caught:
         refusing(leaf(1.0))
     assert isinstance(caught.value.__cause__, KeyError)
 

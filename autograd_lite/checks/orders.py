@@ -37,7 +37,7 @@ def check_grads(
         A function of arrays that returns a floating-point array, or several nested. It is called
         with tensors and with arrays.
     *args : array, float, tensor, or nested dict/list/tuple of them
-        Where to check it, away from kinks.
+        Where to check it, away from kinks; a list of floats is taken as an array.
     order : int
         The highest order of derivative to check.
     rtol : float, optional
