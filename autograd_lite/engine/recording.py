@@ -88,8 +88,11 @@ def call(
     values = arguments if plan.simple else entry.settled(arguments)
     try:
         ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
-    except Exception as error:
+    except TypeError as error:
         ans = _again(entry, plan.run_bound if kwargs else plan.run, arguments, error)
+    except Exception as error:
+        name_shapes(error, entry.name, arguments)
+        raise
     residual = is_exposed = is_large = None
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
@@ -99,13 +102,10 @@ def call(
         return _several(ans, plan, parents, saved, watched, values)
     tensor, node = _new(Tensor), _new(Node)
     # What Node(...) does, written out: the call is a twelfth of what recording costs.
-    node.plan, node.parents = plan, parents
-    node.saved, node.watched = saved, watched
-    node.shape, node.dtype = ans.shape, ans.dtype
-    node.exposed, node.note = is_exposed, None
-    node.birth = next(births)
-    tensor._values, tensor._node = ans, node
-    tensor._name = None
+    node.plan, node.parents, node.saved = plan, parents, saved
+    node.watched, node.shape, node.dtype = watched, ans.shape, ans.dtype
+    node.exposed, node.note, node.birth = is_exposed, None, next(births)
+    tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
         raise results.not_real(entry.name, node.dtype)
     if plan.notes and ans.size <= SMALL and not is_large:
@@ -116,12 +116,10 @@ def call(
 
 
 def _again(
-    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: Exception
+    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
 ) -> Any:
-    """Return what a call computes that raised an error, if that was for want of a registry."""
+    """Return what a call computes that raised TypeError, perhaps for want of a registry."""
     try:
-        if not isinstance(error, TypeError):
-            raise error
         return called_by_the_user(run, arguments)
     except Exception as named:
         if named.__context__ is error:
@@ -158,8 +156,11 @@ def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any])
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
         ans = entry.compute(*arguments)
-    except Exception as error:
+    except TypeError as error:
         ans = _again(entry, entry.compute, arguments, error)
+    except Exception as error:
+        name_shapes(error, entry.name, arguments)
+        raise
     for argument in args:
         if isinstance(argument, Tensor):
             break
