@@ -31,8 +31,8 @@ _new = object.__new__
 # NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
 # which would be one of this module. A registry that is no dict makes such a warning a TypeError, at
 # no cost where there is none, and the call is made again as if from the user's line: see _again().
-# False, so that unittest's assertWarns, which empties what is there, does not put a dict here.
-__warningregistry__ = False
+# Empty, and a list: what resets all registries leaves what is false alone, or calls its clear().
+__warningregistry__: list[None] = []
 
 
 class Recorded:
