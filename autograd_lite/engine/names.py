@@ -70,7 +70,10 @@ def derivative_lost(default: str) -> TypeError:
     """Return the error of a function that would take a tensor's values alone."""
     hide()
     name = outermost_function(default)
-    remedy = "use tensor.data if that is meant, np.stack to join tensors"
+    remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
+    if name == "np.full":
+        remedy = "np.full(shape, tensor, like=tensor) to repeat it"
+    remedy = f"use tensor.data if that is meant, {remedy}"
     if name.startswith("plt."):
         remedy = "plot its values, tensor.data"
     elif name in _HAVE_OURS:

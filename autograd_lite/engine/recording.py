@@ -26,6 +26,7 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 _NO_KEYWORDS: dict[str, Any] = {}
 _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that nobody can change
 _ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
+_WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
 
 # NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
@@ -179,12 +180,8 @@ def _call_other(
     """Apply a function that has no rules of its own."""
     __tracebackhide__ = True
     if isinstance(entry, Composite):
-        for name in kwargs:
-            if name not in entry.parameters:
-                raise TypeError(
-                    f"{entry.name}: no derivative rule covers the argument {name}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+        if kwargs or len(args) not in entry.direct:
+            args, kwargs = entry.bind(args, kwargs)
         try:
             return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError) as error:
@@ -196,6 +193,15 @@ def _call_other(
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
     name = outermost_function(name_of(function))
+    public = getattr(np, getattr(function, "__name__", ""), function)
+    if isinstance(function, np.ufunc) and public is not function:
+        return call(public, args, kwargs)  # what array.clip calls is kept back behind np.clip
+    if function in _WRITING:
+        raise TypeError(
+            f"{name} writes into an array, which cannot hold a tensor's derivative; use "
+            f"np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
+            f"derivative is wanted"
+        )
     raise TypeError(
         f"{name} has no derivative rule; add one with ag.derivative({name}, ...), or call it on "
         f"tensor.data if no derivative is wanted"

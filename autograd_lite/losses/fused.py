@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import kernels
 from autograd_lite.losses.probabilities import _log_softmax, _softmax
 from autograd_lite.losses.targets import Options, Reduction, checked
@@ -52,7 +52,7 @@ def cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return the softmax cross-entropy ``-sum(y * log(softmax(z)))``, as one fused node.
 
     Parameters

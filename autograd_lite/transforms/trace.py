@@ -139,8 +139,9 @@ def _aliased(value: Any) -> Any:
 def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
     """Say of an error that an array may be meant, where a function is given a list of tensors."""
     if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
+        said, _, _ = str(error).partition("; use tensor.data")
         error.args = (
-            f"{error}; {caller} differentiates in each number of a list by itself: pass an array, "
+            f"{said}; {caller} differentiates in each number of a list by itself: pass an array, "
             f"np.array([...]), to a function of one",
         )
 

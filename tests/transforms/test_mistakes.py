@@ -71,9 +71,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a list where an array is meant": (
         lambda: ag.grad(np.sum)([1.0, 2.0]),
         TypeError,
-        "np.sum of a tensor that requires a gradient would lose its derivative; use tensor.data "
-        "if that is meant, np.stack to join tensors; ag.grad differentiates in each number of a "
-        "list by itself: pass an array, np.array([...]), to a function of one",
+        "np.sum of a tensor that requires a gradient would lose its derivative; ag.grad "
+        "differentiates in each number of a list by itself: pass an array, np.array([...]), to a "
+        "function of one",
     ),
     "an array of tensors within the function": (
         lambda: ag.jacobian(lambda x: np.array([x[0], x[1]]))(X),
