@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-_FOLDERS = (Path(__file__).parents[1], Path(np.__file__).parent)
+_FOLDERS = (os.path.dirname(os.path.dirname(__file__)), os.path.dirname(np.__file__))
 _NOT_THE_USERS = tuple(f"{folder}{os.sep}" for folder in _FOLDERS)
 _LIBRARIES = ("autograd_lite", "numpy", "scipy", "matplotlib", "copy")
 
@@ -70,6 +68,10 @@ def hide(error: BaseException | None = None) -> None:
     IPython and pytest look for ``__tracebackhide__`` among a frame's locals. Functions that are
     often in the way set it themselves; this is for errors that come from many layers down.
     """
-    passed = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if error else []
-    for frame in (*library_frames(), *filter(_is_of_a_library, passed)):
+    frames = list(library_frames())
+    trace = error.__traceback__ if error else None
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    for frame in filter(_is_of_a_library, frames):
         frame.f_locals["__tracebackhide__"] = True
