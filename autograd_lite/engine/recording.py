@@ -60,7 +60,7 @@ def call(
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
-    if kwargs or entry.binds:
+    if bound := kwargs or entry.binds:
         args = entry.bind(args, kwargs)
     arguments, parents = [], []
     tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
@@ -84,13 +84,13 @@ def call(
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
-        return _unrecorded(entry, args, arguments)
+        return _unrecorded(entry, args, arguments, entry.compute if bound else entry.function)
     plan = entry.plans.get(tracked) or entry.plan(tracked)
     values = arguments if plan.simple else entry.settled(arguments)
     try:
-        ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
+        ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
     except TypeError as error:
-        ans = _again(entry, plan.run_bound if kwargs else plan.run, arguments, error)
+        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
@@ -153,12 +153,14 @@ def _taken(argument: Any, entry: Primitive) -> Any:
     return ordinary(argument, entry.name)
 
 
-def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
+def _unrecorded(
+    entry: Primitive, args: Sequence[Any], arguments: Sequence[Any], run: Callable[..., Any]
+) -> Any:
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
-        ans = entry.compute(*arguments)
+        ans = run(*arguments)
     except TypeError as error:
-        ans = _again(entry, entry.compute, arguments, error)
+        ans = _again(entry, run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise

@@ -55,6 +55,8 @@ class Signature:
         self.nameless = kinds.count(inspect.Parameter.POSITIONAL_ONLY)
         self.variadic = kinds.index(several) if several in kinds else None
         self.positional = sum(kind is not keyword_only for kind in kinds)
+        least = [i for i, default in enumerate(self.defaults, 1) if default is REQUIRED]
+        self.required = max(least, default=0)  # how many parameters must be given an argument
         required = all(default is REQUIRED for default in self.defaults)
         self.simple = required and self.variadic is None and self.positional == len(kinds)
 
@@ -69,30 +71,49 @@ class Signature:
         TypeError
             If an argument is missing, given twice, or one that the function does not take.
         """
-        values, left = list(args), len(kwargs)
-        if self.variadic is None and len(args) > self.positional:
-            most = f"{self.positional} argument{'s' * (self.positional != 1)}"
-            raise TypeError(f"{self.name} takes {most} by position, not {len(args)}")
-        front = range(len(args), self.positional if self.variadic is None else self.variadic)
-        for i in (*front, *range(self.positional, len(self.names))):
-            default = self.defaults[i]
-            if not left and self.variadic is None and i <= self.positional:
-                if default is not REQUIRED:
+        names, positional, values = self.names, self.positional, list(args)
+        if self.variadic is None and len(args) <= positional:
+            for name in kwargs:
+                i = len(values)
+                if i == positional or i < self.nameless or names[i] != name:
+                    break
+                values.append(kwargs[name])
+            else:
+                if len(values) >= self.required:
                     return values
-            named = i >= self.nameless and self.names[i] in kwargs
+        return self._bound(args, kwargs)
+
+    def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Return what :meth:`bind` does, of arguments that may be in any order, or be wrong."""
+        names, positional = self.names, self.positional
+        if self.variadic is None and len(args) > positional:
+            most = f"{positional} argument{'s' * (positional != 1)}"
+            raise TypeError(f"{self.name} takes {most} by position, not {len(args)}")
+        values, left = list(args), len(kwargs)
+        front = range(len(args), positional if self.variadic is None else self.variadic)
+        for i in (*front, *range(positional, len(names))):
+            default = self.defaults[i]
+            if not left and self.variadic is None and i <= positional and default is not REQUIRED:
+                return values
+            named = i >= self.nameless and names[i] in kwargs
             left -= named
-            values.append(kwargs[self.names[i]] if named else default)
+            values.append(kwargs[names[i]] if named else default)
             if values[-1] is REQUIRED:
-                raise TypeError(f"{self.name}: its argument {self.names[i]} is missing")
+                raise TypeError(f"{self.name}: its argument {names[i]} is missing")
+        if left:
+            self._refuse(kwargs, len(args))
+        return values
+
+    def _refuse(self, kwargs: dict[str, Any], given: int) -> None:
+        """Raise for an argument that is not taken by keyword, or was given by position too."""
         known = [self.names[i] for i in range(self.nameless, len(self.names)) if i != self.variadic]
-        for name in kwargs if left else ():
+        for name in kwargs:
             if name not in known and self.others:
                 raise not_covered(self.name, name)
             if name not in known:
                 raise TypeError(f"{self.name} has no argument {name}=; it takes {', '.join(known)}")
-            if name in self.names[: min(len(args), self.positional)]:
+            if name in self.names[: min(given, self.positional)]:
                 raise TypeError(f"{self.name} got its argument {name} twice")
-        return values
 
     def by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function of this signature, to be called with what :meth:`bind` returns."""

@@ -162,7 +162,8 @@ class Primitive:
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the arguments by position; see :meth:`Signature.bind`."""
-        self.binds = self.variadic is not None or self.signature.positional < len(self.parameters)
+        by_keyword = self.signature.required > self.signature.positional
+        self.binds = by_keyword or self.variadic is not None
         return self.signature.bind(args, kwargs)
 
     def settled(self, arguments: list[Any]) -> list[Any]:
@@ -245,7 +246,7 @@ class Primitive:
             sources,
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
-            bound if self.variadic is not None else run,
+            run,
             bound,
             self.recorded is not None,
             self.signature.simple,
@@ -431,8 +432,10 @@ def _keeper(places: Sequence[int], arity: int) -> Keep:
         f"arguments[{p}]" if p < arity else special.get(p, f"parents[{p - arity - 2}]")
         for p in places
     ]
-    # Compiled, as named tuples are: the quickest way to pick.
-    keep: Keep = eval(f"lambda arguments, ans, residual, parents: [{', '.join(items)}]")
+    # Compiled, as named tuples are: the quickest way to make a tuple of some of them.
+    keep: Keep = eval(
+        f"lambda arguments, ans, residual, parents: ({''.join(f'{i}, ' for i in items)})"
+    )
     return keep
 
 
