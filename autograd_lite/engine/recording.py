@@ -119,8 +119,10 @@ def call(
 def _again(
     entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
 ) -> Any:
-    """Return what a call computes that raised TypeError, perhaps for want of a registry."""
+    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
     try:
+        if "registry" not in str(error):
+            raise error
         return called_by_the_user(run, arguments)
     except Exception as named:
         if named.__context__ is error:
