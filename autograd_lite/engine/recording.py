@@ -19,6 +19,7 @@ from autograd_lite.engine.arrays import batch_in, kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node, births
+from autograd_lite.engine.places import called, called_by_the_user
 from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
 
@@ -27,6 +28,12 @@ _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that n
 _ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
+
+# NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
+# which would be one of this module. A registry that is no dict makes such a warning a TypeError, at
+# no cost where there is none, and the call is made again as if from the user's line: see _again().
+# Empty, and a list: what resets all registries leaves what is false alone, or calls its clear().
+__warningregistry__: list[None] = []
 
 
 class Recorded:
@@ -49,14 +56,15 @@ def call(
 
     Arrays give arrays; with a tensor among the arguments the result is a tensor.
     """
+    __tracebackhide__ = True
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
     if bound := kwargs or entry.binds:
-        args = entry.bind(args, kwargs)
+        args, bound = entry.bind(args, kwargs), kwargs or entry.binds
     arguments, parents = [], []
-    tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
-    bit = 1
+    # Of each argument a bit: it requires a gradient; others may write to it.
+    tracked, exposed, bit = 0, 0, 1
     for argument in args:
         if isinstance(argument, Tensor):
             values = argument._values
@@ -83,8 +91,7 @@ def call(
     try:
         ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
     except Exception as error:
-        ans = _of_each_example(entry, arguments, error)
-        ans = (ans, None) if plan.leaves_residual else ans
+        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     residual = is_exposed = is_large = None
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
@@ -94,11 +101,9 @@ def call(
         return _several(ans, plan, parents, saved, watched, values)
     tensor, node = _new(Tensor), _new(Node)
     # What Node(...) does, written out: the call is a twelfth of what recording costs.
-    node.plan, node.parents = plan, parents
-    node.saved, node.watched = saved, watched
-    node.shape, node.dtype = ans.shape, ans.dtype
-    node.exposed, node.note = is_exposed, None
-    node.birth = next(births)
+    node.plan, node.parents, node.saved = plan, parents, saved
+    node.watched, node.shape, node.dtype = watched, ans.shape, ans.dtype
+    node.exposed, node.note, node.birth = is_exposed, None, next(births)
     tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
         raise results.not_real(entry.name, node.dtype)
@@ -109,18 +114,29 @@ def call(
     return tensor
 
 
-def _of_each_example(entry: Primitive, arguments: Sequence[Any], error: Exception) -> Any:
-    """Return what a function that a batch cannot go through gives for one example after another."""
-    batch = batch_in(arguments)
+def _again(
+    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: Exception
+) -> Any:
+    """Return what a call computes that raised: for want of a registry of warnings, or of a way.
+
+    A batch that found no way through the function hands it one example after another.
+    """
     try:
-        if batch is not None:
-            own = entry.signature
-            by_name = own.variadic is not None or len(arguments) > own.positional
-            return batch._apply(entry.compute if by_name else entry.function, arguments)
-    except Exception as of_one:
-        error = of_one
-    name_shapes(error, entry.name, arguments)
-    raise error
+        if isinstance(error, TypeError) and "registry" in str(error):
+            return called_by_the_user(run, arguments)
+        batch = batch_in(arguments)
+        if batch is None:
+            raise error
+        own = entry.signature
+        by_name = own.variadic is not None or len(arguments) > own.positional
+        ans = batch._apply(entry.compute if by_name else entry.function, arguments)
+        alone = entry.recorded is None or run in (entry.compute, entry.function)
+        return ans if alone else (ans, None)
+    except Exception as named:
+        if named.__context__ is error:
+            named.__context__ = None
+        name_shapes(named, entry.name, arguments)
+        raise
 
 
 def _several(
@@ -154,8 +170,11 @@ def _unrecorded(
     try:
         ans = run(*arguments)
     except Exception as error:
-        ans = _of_each_example(entry, arguments, error)
-    if not any(isinstance(a, Tensor) for a in args):
+        ans = _again(entry, run, arguments, error)
+    for argument in args:
+        if isinstance(argument, Tensor):
+            break
+    else:
         return ans
     for observer in mode.get().observers:
         observer.called(None, entry, arguments, ans)
@@ -168,16 +187,17 @@ def _call_other(
     function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Apply a function that has no rules of its own."""
+    __tracebackhide__ = True
     if isinstance(entry, Composite):
         if kwargs or len(args) not in entry.direct:
             args, kwargs = entry.bind(args, kwargs)
         try:
-            return entry.formula(*args, **kwargs)
+            return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError) as error:
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return function(*bare(tuple(args)), **bare(kwargs))
+        return called(function, bare(tuple(args)), bare(kwargs))
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)

@@ -88,6 +88,7 @@ def checked(
     reduction: Reduction,
 ) -> tuple[Any, Any, Options]:
     """Return the arguments of a loss, checked before anything is computed."""
+    __tracebackhide__ = True
     logits = checked_floats(name, logits, axis)
     array = bare(logits)
     shape, dtype = array.shape, array.dtype
@@ -122,6 +123,7 @@ def checked_target(
     Lists become arrays of the kind of ``like``. What asks for values is not checked of arrays whose
     values cannot be asked.
     """
+    __tracebackhide__ = True
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)

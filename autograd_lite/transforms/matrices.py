@@ -10,6 +10,7 @@ import numpy as np
 from autograd_lite.engine.arrays import as_array, is_batch, kind
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tape import Node, reachable
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.mapped import of_each_row
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
@@ -19,6 +20,7 @@ from autograd_lite.transforms.trees import Function, Tree, flatten
 LARGEST, TOGETHER = 1 << 21, 1 << 28
 
 
+@names_keywords
 def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Jacobian of a function as a function of the same arguments.
 
@@ -42,6 +44,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     argnums, several = argnums_of("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
         trace = Trace("ag.jacobian", f, args, argnums, kwargs)
         check_floats("ag.jacobian", trace)
         blocks = []
@@ -57,6 +60,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return jacobian_at
 
 
+@names_keywords
 def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Hessian of a function to a single number, as a function of the same arguments.
 
