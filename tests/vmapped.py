@@ -35,7 +35,7 @@ def vmapped(samples: Iterable[Sample]) -> dict[str, bool]:
     for sample in samples:
         function: Any = sample.function
         function = function if function in TABLE else getattr(function, "__wrapped__", None)
-        module = getattr(function, "__module__", "autograd_lite") or "numpy"
+        module = getattr(function, "__module__", None) or "numpy"
         if function in TABLE and sample.arrays and not module.startswith("autograd_lite"):
             name = entry_name(function)
             found[name] = is_batched(sample) and found.get(name, True)

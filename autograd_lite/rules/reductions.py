@@ -124,7 +124,7 @@ def _recurrence_b(g: Any, a: Any) -> Any:
 @primitive(lambda g, ans, a: _recurrence_b(g, a) * _shifted(ans), _recurrence_b)
 def _recurrence(a: Any, b: Any) -> Any:
     """Return ``y`` with ``y_i = a_i y_{i-1} + b_i`` along the last axis, beginning with ``b_0``."""
-    y = b.copy()
+    y = b + np.zeros_like(a)  # a copy, of the kind of both
     for i in range(1, y.shape[-1]):
         y[..., i] += a[..., i] * y[..., i - 1]
     return y

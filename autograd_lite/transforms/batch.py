@@ -276,10 +276,15 @@ def one_by_one(
     size = next(len(b.stacked) for b in batches_in((args, kwargs)) if b.level == level)
     if size == 0:  # of one that is not there
         args, kwargs = (_filled(value, level) for value in (tuple(args), kwargs))
-    results = [
-        function(*_example(args, i, level), **_example(kwargs, i, level))
-        for i in range(max(size, 1))
-    ]
+    results = []
+    for i in range(max(size, 1)):
+        one, named = _example(tuple(args), i, level), _example(kwargs, i, level)
+        try:
+            results.append(function(*one, **named))
+        except Exception:
+            if not batches_in((one, named)):  # of another level
+                raise
+            results.append(apply(function, one, named))
     return _stacked(results, function, level, size)
 
 
