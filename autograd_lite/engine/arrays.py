@@ -124,7 +124,12 @@ def possibly(mask: Any) -> bool:
 
 def has_nan(array: Any) -> bool:
     """Whether an array holds a nan; False where its values cannot be asked."""
-    total = held(array).sum()
+    values = held(array)
+    if values.__class__ is np.ndarray and values.dtype.char in "fd" and values.flags.c_contiguous:
+        flat = values.reshape(-1)
+        total = flat.dot(flat)  # by BLAS, several times as fast as the sum
+    else:
+        total = values.sum()
     unequal = held(total != total)
     return isinstance(unequal, (bool, np.ndarray, np.generic)) and bool(np.any(unequal))
 

@@ -197,9 +197,16 @@ def apply(
     """Apply a function to batches and arrays, for all examples."""
     if function.__class__ is np.ufunc and not kwargs and function.signature is None:
         return _elementwise(function, args)
-    if any([isinstance(x, Recorded) for x in args]):
-        return call(function, args, kwargs)
-    level = max([batch.level for batch in batches_in((args, kwargs))])
+    level = -1
+    for x in args:
+        if x.__class__ is Batch:
+            level = max(level, x.level)
+        elif isinstance(x, Recorded):
+            return call(function, args, kwargs)
+        elif isinstance(x, (tuple, list)):
+            level = max([level, *(batch.level for batch in batches_in(x))])
+    if kwargs:
+        level = max([level, *(batch.level for batch in batches_in(kwargs))])
     if function in _WRITE or getattr(function, "__name__", "") == "at":
         _check_written(function, args)
     if function in _ASK_NO_VALUE:
@@ -249,7 +256,10 @@ def _elementwise(ufunc: np.ufunc, args: Sequence[Any]) -> Any:
         elif isinstance(x, (list, tuple)):
             arrays[k] = x = np.stack(x) if batches_in(x) else np.asarray(x)
             return _elementwise(ufunc, arrays)
-    ans = ufunc(*[aligned(x, level, ndim) for x in arrays])
+    for k, x in enumerate(arrays):
+        if x.__class__ is Batch and x.level == level:
+            arrays[k] = x.stacked if x.stacked.ndim > ndim else aligned(x, level, ndim)
+    ans = ufunc(*arrays)
     return Batch(ans, level) if ans.__class__ is not tuple else as_batches(ans, level)
 
 
