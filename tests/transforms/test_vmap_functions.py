@@ -97,6 +97,37 @@ def test_vmap_equals_a_loop(cases: list[Sample]) -> None:
     check_each(check_vmap, [case for case in cases if case.arrays])
 
 
+def check_pulled(sample: Sample) -> None:
+    """Check a batch of cotangents, as Jacobians pull back, of plain values and of tensors."""
+    arrays = sample.arrays
+    value, pull = ag.vjp(lambda *a: applied(sample, a), *arrays)
+    leaves, rebuild = flatten(value)
+    scales = (1.0, -0.5, 0.0)
+    us = [[np.asarray(s * numbers(*v.shape).astype(v.dtype)) for v in leaves] for s in scales]
+    expected = stacked([pull(rebuild(u)) for u in us])
+    rows = rebuild([np.stack(column) for column in zip(*us)])
+    close(ag.vmap(lambda u: pull(u))(rows), expected)
+    if sample.order < 2:
+        return
+
+    def both(*a: Any) -> Any:
+        return ag.vmap(lambda u: ag.vjp(lambda *b: applied(sample, b), *a)[1](u))(rows)
+
+    def looped(*a: Any) -> Any:
+        rows = [ag.vjp(lambda *b: applied(sample, b), *a)[1](rebuild(u)) for u in us]
+        return tuple(np.stack(column) for column in zip(*rows))
+
+    second, third = (ag.vjp(f, *arrays) for f in (both, looped))
+    w = tuple(numbers(*d.shape).astype(d.dtype) for d in second[0])
+    close(second[1](w), third[1](w))
+
+
+@each_function(CASES)
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
+def test_a_batch_of_cotangents_equals_a_loop(cases: list[Sample]) -> None:
+    check_each(check_pulled, [case for case in cases if case.arrays])
+
+
 # ---------------------------------------------------------------------------- without a derivative
 
 BUT = GIVE_PYTHON | {np.allclose, np.array_equal, np.array_equiv, np.nonzero, np.flatnonzero,
