@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, ordinary
-from autograd_lite.engine.changes import is_own, move
+from autograd_lite.engine.changes import hand_out, is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
@@ -102,10 +102,12 @@ class Tensor(Recorded, ArrayMethods):
             self._thaw()
         elif not isinstance(node, Leaf):
             self._freeze()
-        elif not node.exposed:
-            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
-            self._values = node.value = self._values.copy()
-            node.exposed = True
+        else:
+            if not node.exposed:
+                # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+                self._values = node.value = self._values.copy()
+                node.exposed = True
+            hand_out(node)
         return self._values
 
     @data.setter
@@ -124,8 +126,10 @@ class Tensor(Recorded, ArrayMethods):
         if new is not self._values:
             self._values = new.copy()
             if isinstance(self._node, Leaf):
+                move(self._node)
                 self._node.value = self._values
                 self._node.exposed = False
+                self._node.content = None
 
     def _thaw(self) -> None:
         """Let others write to the values; graphs that read them so far keep those they read."""
