@@ -1,8 +1,9 @@
 """Optimisers that step along a gradient: what they share, and each one's direction.
 
 A step writes into the parameters' own arrays, block by block, so that all temporaries stay in the
-processor's cache and none has the size of a parameter. A graph made before the step that would
-still need the old values refuses to be differentiated.
+processor's cache and none has the size of a parameter. Slots and arithmetic are at least of
+single precision, also of float16 parameters, whose squares would overflow. A graph made before the
+step refuses to be differentiated after it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
-from autograd_lite.nn.arguments import require
+from autograd_lite.nn.arguments import require, working
 
 _BLOCK = 1 << 16  # elements updated at a time
 _SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
@@ -78,30 +79,58 @@ class Optimizer:
             )
         items = list(params)
         groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        self.defaults = settings
         self.groups: list[dict[str, Any]] = []
+        self.state: dict[int, dict[str, Any]] = {}
+        self._scratch: dict[Any, Any] = {}
         for group in groups:
-            if not {"params"} <= group.keys() <= {"params", *settings}:
-                raise TypeError(
-                    f"{name}: a group needs 'params' and may set {', '.join(settings)}; "
-                    f"got {', '.join(group)}"
-                )
-            tensors = group["params"]
-            tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-            self.groups.append({**settings, **group, "params": tensors})
-            self._check(self.groups[-1])
-        parameters = self._parameters()
-        if not parameters:
+            self.add_param_group(group)
+        if not self._parameters():
             raise ValueError(f"{name}: there are no parameters")
-        for p in parameters:
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Take more parameters on, as a group of their own.
+
+        Parameters
+        ----------
+        group : dict
+            ``{"params": [...], "lr": ...}``; the settings that it leaves out are those that the
+            optimiser was made with. A schedule goes on from the group's own rate.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for the groups of a new optimiser; nothing has changed then.
+
+        Examples
+        --------
+        >>> head, body = (ag.Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+        >>> optimizer = ag.optim.SGD([head], lr=0.1)
+        >>> optimizer.add_param_group({"params": [body], "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.groups]
+        [0.1, 0.01]
+        """
+        name, settings = type(self).__name__, self.defaults
+        keys = set(group) if isinstance(group, Mapping) else set()
+        if not {"params"} <= keys <= {"params", *settings}:
+            got = ", ".join(keys) or repr(group)
+            raise TypeError(
+                f"{name}: a group needs 'params' and may set {', '.join(settings)}; got {got:.80}"
+            )
+        tensors = group["params"]
+        tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        for p in tensors:
             if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
                 raise TypeError(
                     f"{name}: parameters must be floating-point leaf tensors, such as "
                     f"model.parameters(), not {p!r:.80}"
                 )
+        parameters = [*self._parameters(), *tensors]
         if len({id(p) for p in parameters}) < len(parameters):
             raise ValueError(f"{name}: a parameter occurs twice")
-        self.state: dict[int, dict[str, Any]] = {}
-        self._scratch: dict[Any, Any] = {}
+        new = {**settings, **group, "params": tensors}
+        self._check(new)
+        self.groups.append(new)
 
     def _check(self, group: Mapping[str, Any]) -> None:
         """Raise ValueError for a setting out of its range."""
@@ -118,28 +147,48 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
+        """Update every parameter that has a gradient.
+
+        Raises
+        ------
+        FloatingPointError
+            If numbers overflow, such as the square of a gradient, which would end the training
+            without a word; the optimiser is not to be used any further.
+        """
         place = -1
-        for group in self.groups:
-            for p in group["params"]:
-                place += 1
-                if p.grad is not None:
-                    self._step(group, p, place)
+        p: Any = None
+        try:
+            with np.errstate(over="raise"):
+                for group in self.groups:
+                    for p in group["params"]:
+                        place += 1
+                        if p.grad is not None:
+                            self._step(group, p, place)
+        except FloatingPointError as error:
+            raise FloatingPointError(
+                f"{type(self).__name__}.step: {error}, at parameter {place} of shape {p.shape} and "
+                f"type {p.dtype}; limit the gradients with optim.clip_grad_norm before the step, "
+                f"or use a wider type"
+            ) from None
 
     def _step(self, group: dict[str, Any], p: Tensor, place: int) -> None:
         state = self.state.setdefault(place, {"step": 0})
         state["step"] += 1
         # A momentum may come later, by load_state_dict or by hand; slots start from 0.
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
+        array = overwritable(p)
+        work = working(array.dtype)
         for name in slots:
             if name not in state:
-                state[name] = np.zeros(p.shape, p.dtype)
-        array = overwritable(p)
+                state[name] = np.zeros(p.shape, work)
         arrays = [array, bare(p.grad), *[state[name] for name in slots]]
+        copied = work is not array.dtype or not array.flags.c_contiguous
+        if copied:
+            arrays = [a.astype(work, copy=False) for a in arrays]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
-        scratch = self._scratch.get(array.dtype)
+        scratch = self._scratch.get(work)
         if scratch is None:
-            scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
+            scratch = self._scratch[work] = np.empty((2, _BLOCK), work)
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
             whole = array.size <= _BLOCK
@@ -151,7 +200,7 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if not array.flags.c_contiguous:
+        if copied:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
@@ -202,6 +251,9 @@ class Optimizer:
         for group, settings in zip(self.groups, state["groups"]):
             group.update(settings)
         self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
+        for place, slots in self.state.items():
+            dtype = working(parameters[place].dtype)
+            slots.update({k: v.astype(dtype, copy=False) for k, v in slots.items() if k != "step"})
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,16 @@
-"""Learning-rate schedules: closed formulas of the number of steps."""
+"""Learning-rate schedules: closed formulas of the number of steps.
+
+Several schedules of one optimiser multiply, as in PyTorch: each goes on from the rate that it
+finds, whether another schedule or the user's own hand has scaled it meanwhile. A schedule that
+cannot (OneCycleLR sets rates of its own) raises where it finds another's.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +19,8 @@ from autograd_lite.optim.optimizers import Optimizer
 
 _BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
 _COUNTS = ("step_size", "total_iters", "T_max", "total_steps")
+_FAR = 2.0**100  # a base so large that a slope measured up to it has all its digits
+_made = itertools.count()
 
 
 @dataclass(eq=False)
@@ -21,7 +30,9 @@ class Schedule:
     Parameters
     ----------
     optimizer : Optimizer
-        Whose groups' ``lr`` is set: now, and by every step.
+        Whose groups' ``lr`` is set: now, and by every step. Where several schedules of one
+        optimiser take their steps, the factors multiply; a group that is added later joins in with
+        the rate that it has.
 
     Examples
     --------
@@ -47,6 +58,7 @@ class Schedule:
             raise TypeError(f"{name}: expected an optimiser, not {optimizer!r}")
         counts = {key: getattr(self, key) for key in _COUNTS if hasattr(self, key)}
         require(name, "at least 1", lambda value: value >= 1, **counts)
+        self.made = next(_made)
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
@@ -59,17 +71,64 @@ class Schedule:
         for group, base in zip(self.optimizer.groups, self.base):
             group["lr"] = self.lr(base, self.count)
 
+    def _bases(self) -> list[float]:
+        """Return the base of each group; one that was added has the rate that it came with."""
+        self.base += [float(group["lr"]) for group in self.optimizer.groups[len(self.base) :]]
+        return self.base
+
     def step(self) -> None:
-        """Move on by one."""
+        """Move on by one, from the rates that are found.
+
+        Raises
+        ------
+        RuntimeError
+            If something else has set a rate, and the formula does not scale what it finds.
+        """
+        bases = [self._rebased(i, base) for i, base in enumerate(self._bases())]
         self.count += 1
-        self._set()
+        for group, base in zip(self.optimizer.groups, bases):
+            if base is not None:
+                group["lr"] = self.lr(base, self.count)
+        self.base = [old if base is None else base for base, old in zip(bases, self.base)]
+
+    def _rebased(self, place: int, base: float) -> float | None:
+        """Return the base from which a group's present rate follows; None if the step is idle.
+
+        That is another base than before where something else has scaled the rate meanwhile.
+        """
+        found, own = self.optimizer.groups[place]["lr"], self.lr(base, self.count)
+        if self.lr(base, self.count + 1) == own:
+            return None
+        if found == own:
+            return base
+        least = self.lr(0.0, self.count)  # formulas are linear in the base
+        slope = (self.lr(_FAR, self.count) - least) / _FAR
+        other = (found - least) / slope if slope else base
+        if not math.isclose(self.lr(other, self.count), found, rel_tol=1e-9, abs_tol=1e-300):
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name}.step: the rate of group {place} is {found}, and this schedule had set "
+                f"{own}; it does not scale what another schedule, add_param_group or you have set: "
+                f"use {name} alone, or within a SequentialLR"
+            )
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs."""
-        return {"schedule": type(self).__name__, "base": list(self.base), "count": self.count}
+        base = list(self._bases())
+        return {
+            "schedule": type(self).__name__,
+            "base": base,
+            "count": self.count,
+            "lr": [float(group["lr"]) for group in self.optimizer.groups],
+            "formula": [self.lr(b, self.count) for b in base],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
+        """Go back to a state, and set the rates: those it was saved with.
+
+        With other settings than then, such as a longer ``T_max``, the rates that these give. It is
+        no matter whether the optimiser's own state is loaded before or after.
 
         Raises
         ------
@@ -85,6 +144,10 @@ class Schedule:
             )
         self.base = list(state["base"])
         self.count = state["count"]
+        saved = [self.lr(base, self.count) for base in self.base] == list(state["formula"])
+        self._set()
+        for group, rate in zip(self.optimizer.groups, state["lr"] if saved else ()):
+            group["lr"] = rate
 
 
 @dataclass(eq=False)
@@ -334,6 +397,133 @@ class ReduceLROnPlateau(Schedule):
         """Go back to a state; see :meth:`Schedule.load_state_dict`."""
         super().load_state_dict(state)
         self.best, self.bad = state["best"], state["bad"]
+
+
+@dataclass(eq=False)
+class SequentialLR(Schedule):
+    """One schedule after the other, each counting from 0 and from the optimiser's first rate.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    schedulers : sequence of Schedule
+        Made for this optimiser, and not stepped: this one takes over. All but ReduceLROnPlateau.
+    milestones : sequence of int
+        The numbers of steps after which the second, the third, ... begins.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> warmup = ag.optim.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> cosine = ag.optim.CosineAnnealingLR(optimizer, T_max=4)
+    >>> schedule = ag.optim.SequentialLR(optimizer, [warmup, cosine], milestones=[3])
+    >>> [round(schedule.lr(1.0, count), 3) for count in range(8)]
+    [0.25, 0.5, 0.75, 1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+
+    schedulers: Sequence[Schedule]
+    milestones: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Check the schedules, undo what they set when they were made, and set the first rate."""
+        first = _first_made("SequentialLR", self.schedulers, self.optimizer)
+        marks = [0, *self.milestones]
+        if len(marks) != len(self.schedulers) or sorted(set(marks)) != marks:
+            raise ValueError(
+                f"SequentialLR: {len(self.schedulers)} schedules need "
+                f"{len(self.schedulers) - 1} milestones, rising from 1, got {self.milestones!r}"
+            )
+        for group, base in zip(self.optimizer.groups, first.base):
+            group["lr"] = base
+        super().__post_init__()
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        k = bisect_right(self.milestones, count)
+        return self.schedulers[k].lr(base, count - (self.milestones[k - 1] if k else 0))
+
+
+class ChainedScheduler(Schedule):
+    """Several schedules that step together; their factors multiply.
+
+    Parameters
+    ----------
+    schedulers : sequence of Schedule
+        Of one optimiser, and not stepped. All but ReduceLROnPlateau.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> warmup = ag.optim.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> falls = ag.optim.StepLR(optimizer, step_size=3, gamma=0.1)
+    >>> schedule = ag.optim.ChainedScheduler([warmup, falls])
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> optimizer.groups[0]["lr"]
+    0.1
+    """
+
+    def __init__(self, schedulers: Sequence[Schedule]) -> None:
+        self.schedulers = list(schedulers)
+        first = _first_made("ChainedScheduler", self.schedulers)
+        self.optimizer, self.made = first.optimizer, first.made
+        self.base, self.count = list(first.base), 0
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps of each."""
+        for schedule in self.schedulers:
+            base = schedule.lr(base, count)
+        return base
+
+    def step(self) -> None:
+        """Move each schedule on by one, in the order given."""
+        for schedule in self.schedulers:
+            schedule.step()
+        self.count += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what :meth:`load_state_dict` needs."""
+        states = [schedule.state_dict() for schedule in self.schedulers]
+        return {"schedule": "ChainedScheduler", "count": self.count, "schedulers": states}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state; see :meth:`Schedule.load_state_dict`."""
+        states = state.get("schedulers", ())
+        if state.get("schedule") != "ChainedScheduler" or len(states) != len(self.schedulers):
+            raise ValueError(
+                f"ChainedScheduler.load_state_dict: this is the state of {state.get('schedule')} "
+                f"with {len(states)} schedules"
+            )
+        for schedule, own in zip(self.schedulers, states):
+            schedule.load_state_dict(own)
+        self.count = state["count"]
+
+
+def _first_made(name: str, schedules: Sequence[Schedule], optimizer: Any = None) -> Schedule:
+    """Return the schedule that was made first, of some that can be put together."""
+    fit = bool(schedules) and all(
+        isinstance(s, Schedule) and not isinstance(s, ReduceLROnPlateau) and not s.count
+        for s in schedules
+    )
+    if not fit or len({id(s) for s in schedules}) < len(schedules):
+        raise ValueError(
+            f"{name}: expected schedules that have not been stepped, each once, and no "
+            f"ReduceLROnPlateau (whose step needs a value); got {schedules!r:.200}"
+        )
+    if len({id(s.optimizer) for s in schedules} | ({id(optimizer)} if optimizer else set())) > 1:
+        raise ValueError(f"{name}: the schedules must be of one optimiser")
+    return min(schedules, key=lambda schedule: schedule.made)
 
 
 def _cosine(start: float, end: float, done: float) -> float:
