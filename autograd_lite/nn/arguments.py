@@ -85,7 +85,7 @@ def floats(name: str, x: Any) -> Any:
 
 
 def widened(x: Any) -> Any:
-    """Return float16 numbers, whose squares and sums may overflow, as float32; others as they are."""
+    """Return float16 numbers, whose squares may overflow, as float32; others as they are."""
     dtype = working(x.dtype)
     return x if dtype == x.dtype else x.astype(dtype)
 

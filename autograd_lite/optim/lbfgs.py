@@ -82,7 +82,7 @@ class LBFGS(Optimizer):
         self._changes = self._steps  # of the gradient, one row for each step
         self._inverse = self._steps[:, :0]  # of the upper triangle of steps @ changes.T
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
+    def add_param_group(self, group: Any) -> None:
         """Take the only group; refuse another."""
         if self.groups:
             raise ValueError("LBFGS: parameter groups are not supported")

@@ -88,7 +88,7 @@ class Optimizer:
         if not self._parameters():
             raise ValueError(f"{name}: there are no parameters")
 
-    def add_param_group(self, group: Mapping[str, Any]) -> None:
+    def add_param_group(self, group: Any) -> None:
         """Take more parameters on, as a group of their own.
 
         Parameters

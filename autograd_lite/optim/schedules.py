@@ -510,7 +510,7 @@ class ChainedScheduler(Schedule):
         self.count = state["count"]
 
 
-def _first_made(name: str, schedules: Sequence[Schedule], optimizer: Any = None) -> Schedule:
+def _first_made(name: str, schedules: Sequence[Any], optimizer: Any = None) -> Any:
     """Return the schedule that was made first, of some that can be put together."""
     fit = bool(schedules) and all(
         isinstance(s, Schedule) and not isinstance(s, ReduceLROnPlateau) and not s.count

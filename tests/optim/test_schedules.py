@@ -211,10 +211,9 @@ def test_a_plateau_goes_on_from_the_rate_that_it_finds():
 def test_a_schedule_that_sets_rates_of_its_own_refuses_another():
     optimizer = sgd(1.0)
     falls, cycle = optim.StepLR(optimizer, 1, 0.5), optim.OneCycleLR(optimizer, 1.0, 10)
-    with pytest.raises(RuntimeError, match=r"OneCycleLR\.step: the rate of group 0 is 0\.0[12]"):
-        for _ in range(2):
-            falls.step()
-            cycle.step()
+    falls.step()
+    with pytest.raises(RuntimeError, match=r"OneCycleLR\.step: the rate of group 0 is 0\.02"):
+        cycle.step()
 
     class Limited(optim.Schedule):
         def lr(self, base, count):
