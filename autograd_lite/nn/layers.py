@@ -21,7 +21,6 @@ from autograd_lite.nn.arguments import (
     shaped,
     uniform,
     widened,
-    working,
 )
 from autograd_lite.nn.module import Module
 
@@ -332,8 +331,8 @@ class BatchNorm1d(Module):
         self.momentum = float(momentum)
         self.weight = parameter("BatchNorm1d", np.ones(num_features), dtype) if affine else None
         self.bias = parameter("BatchNorm1d", np.zeros(num_features), dtype) if affine else None
-        self.running_mean = np.zeros(num_features, working(np.dtype(dtype)))
-        self.running_var = np.ones(num_features, working(np.dtype(dtype)))
+        self.running_mean = widened(np.zeros(num_features, dtype))
+        self.running_var = widened(np.ones(num_features, dtype))
         self.num_batches_tracked = np.zeros((), np.int64)
 
     def forward(self, x: Any) -> Any:

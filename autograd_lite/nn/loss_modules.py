@@ -7,6 +7,7 @@ together as if they were one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -45,11 +46,17 @@ class Loss(Module):
     4.0
     """
 
+    _function: Callable[..., Any]  # its keywords are the attributes of the module
+    _reductions: tuple[str, ...] = ("mean", "sum", "none")
+
     def __init__(self, reduction: Any = "mean") -> None:
         choice(type(self).__name__, self._reductions, reduction=reduction)
         self.reduction = reduction
 
-    _reductions: tuple[str, ...] = ("mean", "sum", "none")
+    def forward(self, prediction: Any, target: Any) -> Any:
+        """Return what the function of the loss gives with the module's settings."""
+        settings = {name: value for name, value in vars(self).items() if name != "training"}
+        return type(self)._function(prediction, target, **settings)
 
     def count(self, prediction: Any, target: Any) -> float:
         """Return the number that the mean of this batch divides by."""
@@ -73,6 +80,8 @@ class CrossEntropyLoss(Loss):
     (np.float64(0.693147), 2.0)
     """
 
+    _function = staticmethod(F.cross_entropy)
+
     def __init__(
         self,
         weight: ArrayLike | None = None,
@@ -87,18 +96,6 @@ class CrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
         self.axis = axis
-
-    def forward(self, logits: Any, target: Any) -> Any:
-        """Return ``cross_entropy(logits, target)`` with the module's settings."""
-        return F.cross_entropy(
-            logits,
-            target,
-            axis=self.axis,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing,
-            reduction=self.reduction,
-        )
 
     def count(self, prediction: Any, target: Any) -> float:
         """Return the sum of the weights of the labels that are not ignored."""
@@ -124,15 +121,11 @@ class BCEWithLogitsLoss(Loss):
     np.float64(0.346574)
     """
 
+    _function = staticmethod(F.binary_cross_entropy_with_logits)
+
     def __init__(self, pos_weight: Any = None, *, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
         self.pos_weight = None if pos_weight is None else np.array(pos_weight, float)
-
-    def forward(self, logits: Any, target: Any) -> Any:
-        """Return the loss with the module's settings."""
-        return F.binary_cross_entropy_with_logits(
-            logits, target, pos_weight=self.pos_weight, reduction=self.reduction
-        )
 
 
 class MSELoss(Loss):
@@ -149,9 +142,7 @@ class MSELoss(Loss):
     np.float64(2.0)
     """
 
-    def forward(self, x: Any, target: Any) -> Any:
-        """Return ``mse_loss(x, target)``."""
-        return F.mse_loss(x, target, reduction=self.reduction)
+    _function = staticmethod(F.mse_loss)
 
 
 class L1Loss(Loss):
@@ -168,9 +159,7 @@ class L1Loss(Loss):
     np.float64(1.0)
     """
 
-    def forward(self, x: Any, target: Any) -> Any:
-        """Return ``l1_loss(x, target)``."""
-        return F.l1_loss(x, target, reduction=self.reduction)
+    _function = staticmethod(F.l1_loss)
 
 
 class HuberLoss(Loss):
@@ -194,14 +183,12 @@ class HuberLoss(Loss):
     np.float64(2.5)
     """
 
+    _function = staticmethod(F.huber_loss)
+
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
         positive("HuberLoss", delta=delta)
         self.delta = float(delta)
-
-    def forward(self, x: Any, target: Any) -> Any:
-        """Return ``huber_loss(x, target)``."""
-        return F.huber_loss(x, target, delta=self.delta, reduction=self.reduction)
 
 
 class KLDivLoss(Loss):
@@ -221,15 +208,13 @@ class KLDivLoss(Loss):
     np.float64(0.5)
     """
 
+    _function = staticmethod(F.kl_div)
+
     _reductions = ("mean", "batchmean", "sum", "none")
 
     def __init__(self, reduction: Any = "mean", log_target: bool = False) -> None:
         super().__init__(reduction)
         self.log_target = log_target
-
-    def forward(self, x: Any, target: Any) -> Any:
-        """Return ``kl_div(x, target)`` with the module's settings."""
-        return F.kl_div(x, target, log_target=self.log_target, reduction=self.reduction)
 
     def count(self, prediction: Any, target: Any) -> float:
         """Return the number of rows for ``"batchmean"``, else of elements."""

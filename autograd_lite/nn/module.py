@@ -92,7 +92,7 @@ class Module:
         return (module for _, module in _once(held))
 
     def apply(self, function: Callable[[Module], Any]) -> Self:
-        """Call a function with each module below this one, then with this one; return self.
+        """Call a function with each module once, the parts before the whole; return self.
 
         Examples
         --------
@@ -104,16 +104,8 @@ class Module:
         >>> model[0].bias
         Tensor([0.], dtype=float32, requires_grad=True)
         """
-        seen: set[int] = set()
-
-        def visit(module: Module) -> None:
-            seen.add(id(module))
-            for child in module.children():
-                if id(child) not in seen:
-                    visit(child)
+        for module in reversed(list(self.modules())):
             function(module)
-
-        visit(self)
         return self
 
     def _held(self, prefix: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -147,29 +147,13 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient.
-
-        Raises
-        ------
-        FloatingPointError
-            If numbers overflow, such as the square of a gradient, which would end the training
-            without a word; the optimiser is not to be used any further.
-        """
+        """Update every parameter that has a gradient."""
         place = -1
-        p: Any = None
-        try:
-            with np.errstate(over="raise"):
-                for group in self.groups:
-                    for p in group["params"]:
-                        place += 1
-                        if p.grad is not None:
-                            self._step(group, p, place)
-        except FloatingPointError as error:
-            raise FloatingPointError(
-                f"{type(self).__name__}.step: {error}, at parameter {place} of shape {p.shape} and "
-                f"type {p.dtype}; limit the gradients with optim.clip_grad_norm before the step, "
-                f"or use a wider type"
-            ) from None
+        for group in self.groups:
+            for p in group["params"]:
+                place += 1
+                if p.grad is not None:
+                    self._step(group, p, place)
 
     def _step(self, group: dict[str, Any], p: Tensor, place: int) -> None:
         state = self.state.setdefault(place, {"step": 0})
@@ -177,18 +161,18 @@ class Optimizer:
         # A momentum may come later, by load_state_dict or by hand; slots start from 0.
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
         array = overwritable(p)
-        work = working(array.dtype)
+        dtype = array.dtype
+        scratch = self._scratch.get(dtype)
+        if scratch is None:
+            scratch = self._scratch[dtype] = np.empty((2, _BLOCK), working(dtype))
         for name in slots:
             if name not in state:
-                state[name] = np.zeros(p.shape, work)
+                state[name] = np.zeros(p.shape, scratch.dtype)
         arrays = [array, bare(p.grad), *[state[name] for name in slots]]
-        copied = work is not array.dtype or not array.flags.c_contiguous
+        copied = scratch.dtype is not dtype or not array.flags.c_contiguous
         if copied:
-            arrays = [a.astype(work, copy=False) for a in arrays]
+            arrays = [a.astype(scratch.dtype, copy=False) for a in arrays]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
-        scratch = self._scratch.get(work)
-        if scratch is None:
-            scratch = self._scratch[work] = np.empty((2, _BLOCK), work)
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
             whole = array.size <= _BLOCK

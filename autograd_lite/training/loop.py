@@ -139,11 +139,6 @@ def fit(
     _check_numbers(epochs, accumulate, limit, patience=patience, checkpoint_every=checkpoint_every)
     _check_parts(loss, data, validation, metrics, patience, callbacks)
     run = Run(model, data, optimizer, schedule, schedule_every, checkpoint)
-    if not model.training:
-        raise ValueError(
-            "fit: the model is in evaluation mode; call model.train() before, and then eval() of "
-            "the modules that shall stay there"
-        )
     display = Display(epochs, data) if progress else None
     with _interruptible() as interrupted, _put_back(run):
         if run.epoch < epochs and run.over(patience):

@@ -39,6 +39,11 @@ class Run:
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
+        if not model.training:
+            raise ValueError(
+                "fit: the model is in evaluation mode; call model.train() before, and then eval() "
+                "of the modules that shall stay there"
+            )
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
             raise TypeError(
                 f"fit: the optimizer must be one of ag.optim, but not LBFGS (call its step with a "
@@ -218,21 +223,18 @@ class Run:
 
     def _settings(self) -> list[dict[str, Any]]:
         """Return the settings of each group as this call was given them."""
-        rates = [] if self.schedule is None else self.schedule.base
-        return [
-            {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in {**group, "lr": [*rates[i : i + 1], group["lr"]][0]}.items()
-                if name != "params"
-            }
-            for i, group in enumerate(self.optimizer.groups)
-        ]
+        groups = self.optimizer.groups
+        given = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        for settings, base in zip(given, self.schedule.base if self.schedule else ()):
+            settings["lr"] = base
+        return given
 
     def _change_settings(self, before: list[dict[str, Any]]) -> None:
         """Use the settings that differ from those that the run was given before."""
         for group, old, new in zip(self.optimizer.groups, before, self.given):
-            for name in [name for name in new if new[name] != old[name]]:
-                value = new[name]
+            for name, value in new.items():
+                if np.array_equal(value, old[name]):  # a tuple is a list in a file
+                    continue
                 if name == "lr" and self.schedule is not None:
                     was, now = (self.schedule.lr(v[name], self.schedule.count) for v in (old, new))
                     value = group["lr"] * (now / was if was else 1)
