@@ -45,6 +45,8 @@ class Optimizer:
 
     Attributes
     ----------
+    defaults : dict
+        The settings of groups that have none of their own.
     groups : list of dict
         The settings of each group and, under ``"params"``, its tensors.
     state : dict
@@ -204,7 +206,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
+        """Go back to a state, the settings included: a learning rate given since does not count.
 
         Raises
         ------

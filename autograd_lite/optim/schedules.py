@@ -97,12 +97,12 @@ class Schedule:
         That is another base than before where something else has scaled the rate meanwhile.
         """
         found, own = self.optimizer.groups[place]["lr"], self.lr(base, self.count)
-        if self.lr(base, self.count + 1) == own:
-            return None
         if found == own:
             return base
-        least = self.lr(0.0, self.count)  # formulas are linear in the base
-        slope = (self.lr(_FAR, self.count) - least) / _FAR
+        least, most = ends = [self.lr(b, self.count) for b in (0.0, _FAR)]
+        if ends == [self.lr(b, self.count + 1) for b in (0.0, _FAR)]:
+            return None
+        slope = (most - least) / _FAR  # formulas are linear in the base
         other = (found - least) / slope if slope else base
         if not math.isclose(self.lr(other, self.count), found, rel_tol=1e-9, abs_tol=1e-300):
             name = type(self).__name__

@@ -178,6 +178,16 @@ def test_a_rate_set_by_hand_is_gone_on_from():
     assert np.allclose(found, [0.3, 0.1 + slope, 0.1 + slope * (1 - math.sqrt(0.5)), 0.1])
 
 
+@pytest.mark.parametrize("base", [0.0, 0.1])
+def test_a_rate_set_by_hand_falls_also_where_the_schedule_had_none_to_move(base):
+    optimizer = sgd(base)
+    schedule = optim.CosineAnnealingLR(optimizer, 4, eta_min=base)
+    assert rates(schedule, 2) == [base] * 3
+    optimizer.groups[0]["lr"] = base + 1.0
+    falling = [base + 1, base + 1 - math.sqrt(0.5), base]
+    assert np.allclose(rates(schedule, 2), falling, rtol=1e-15, atol=1e-15)
+
+
 def test_a_group_that_is_added_later_joins_in_with_its_rate():
     optimizer = sgd(1.0)
     schedule = optim.StepLR(optimizer, 2, 0.5)
