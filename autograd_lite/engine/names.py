@@ -14,10 +14,11 @@ _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return a function's name as a user would write it: ``np.linalg.norm``, ``ag.softmax``."""
+    function = ufunc_of(function) or function
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        of_scipy = getattr(sys.modules.get("scipy.special"), name, None) is function
+        of_scipy = ufunc_of(getattr(sys.modules.get("scipy.special"), name, None)) is function
         module = "scipy.special" if of_scipy else "numpy"
     if module in ("_operator", "operator"):
         return {"getitem": "indexing"}.get(name, name)
@@ -37,6 +38,12 @@ def name_of(function: Callable[..., Any]) -> str:
     return name
 
 
+def ufunc_of(function: Any) -> Any:
+    """Return the ufunc that a function is, or is wrapped around; else None."""
+    inner = getattr(function, "__wrapped__", function)
+    return inner if isinstance(inner, np.ufunc) else None
+
+
 def outermost_function(default: str) -> str:
     """Return the name of the outermost of NumPy's, SciPy's or this package's running functions."""
     frame, name = sys._getframe(2), default
@@ -45,7 +52,7 @@ def outermost_function(default: str) -> str:
         if root not in _SHORT:
             break
         part, own = rest.partition(".")[0], frame.f_code.co_name
-        if part != "engine" and not own.startswith(("_", "<")):
+        if part != "engine" and not own.startswith(("_", "<", "wrapped")):
             short = "np" if part == "rules" else _SHORT[root]
             name = f"{short}.{part}.{own}" if part in _PUBLIC_PARTS else f"{short}.{own}"
         frame = frame.f_back

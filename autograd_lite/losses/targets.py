@@ -123,7 +123,8 @@ def checked_target(
             counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
             target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
-            target = target * np.expand_dims(weight, [i for i in range(len(shape)) if i != axis])
+            others = tuple(i for i in range(len(shape)) if i != axis)
+            target = target * np.expand_dims(weight, others)
         if reduction == "mean":
             scale = _one_over(math.prod(shape) // classes, dtype)
         return target, Options(axis, None, 0.0, scale, reduction)
