@@ -10,8 +10,7 @@ import numpy as np
 
 from autograd_lite.engine.modes import no_grad
 from autograd_lite.engine.recording import bare
-from autograd_lite.nn.loss_modules import Loss
-from autograd_lite.nn.module import Module
+from autograd_lite.nn import Loss, Module  # the whole: threads may import its parts meanwhile
 
 Metric = Callable[[Any, Any], float]
 
