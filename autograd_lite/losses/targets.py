@@ -85,6 +85,7 @@ def checked(
     reduction: Reduction,
 ) -> tuple[Any, Any, Options]:
     """Return the arguments of a loss, checked before anything is computed."""
+    __tracebackhide__ = True
     logits = checked_floats(name, logits, axis)
     array = bare(logits)
     shape, dtype = array.shape, array.dtype
@@ -105,6 +106,7 @@ def checked_target(
     reduction: Reduction,
 ) -> tuple[Any, Options]:
     """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
+    __tracebackhide__ = True
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)

@@ -88,6 +88,10 @@ class LBFGS(Optimizer):
             raise ValueError("LBFGS: parameter groups are not supported")
         super().add_param_group(group)
 
+    def _settings(self) -> dict[str, Any]:
+        names = ("max_iter", "tolerance_grad", "tolerance_change", "history_size")
+        return {name: getattr(self, name) for name in names}
+
     def step(self, closure: Callable[[], Any] | None = None) -> float:  # type: ignore[override]
         """Take up to ``max_iter`` iterations.
 

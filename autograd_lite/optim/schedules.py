@@ -11,10 +11,10 @@ import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from autograd_lite.nn.arguments import choice, require
+from autograd_lite.nn.arguments import choice, require, shown
 from autograd_lite.optim.optimizers import Optimizer
 
 _BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
@@ -23,7 +23,7 @@ _FAR = 2.0**100  # a base so large that a slope measured up to it has all its di
 _made = itertools.count()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Schedule:
     """A learning rate for each step: closed formulas of the number of :meth:`step` calls.
 
@@ -62,6 +62,12 @@ class Schedule:
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
+
+    def __repr__(self) -> str:
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        of = type(own.pop("optimizer")).__name__
+        rates = ", ".join(f"{group['lr']:.6g}" for group in self.optimizer.groups)
+        return f"{type(self).__name__}({shown(own)}) of {of}: lr now {rates}"
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps, where it was ``base``."""
@@ -150,7 +156,7 @@ class Schedule:
             group["lr"] = rate
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class StepLR(Schedule):
     """``lr * gamma ** (count // step_size)`` after ``count`` steps.
 
@@ -184,7 +190,7 @@ class StepLR(Schedule):
         return base * self.gamma ** (count // self.step_size)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LinearLR(Schedule):
     """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``.
 
@@ -219,7 +225,7 @@ class LinearLR(Schedule):
         return base * (self.start_factor + (1 - self.start_factor) * done)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class CosineAnnealingLR(Schedule):
     """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps, where it stays.
 
@@ -264,7 +270,7 @@ class CosineAnnealingLR(Schedule):
         super().__post_init__()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class OneCycleLR(Schedule):
     """Up to ``max_lr`` and down again along cosines (Smith and Topin, 2018).
 
@@ -317,7 +323,7 @@ class OneCycleLR(Schedule):
         return _cosine(self.max_lr, first / self.final_div_factor, done)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ReduceLROnPlateau(Schedule):
     """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
 
@@ -399,7 +405,7 @@ class ReduceLROnPlateau(Schedule):
         self.best, self.bad = state["best"], state["bad"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SequentialLR(Schedule):
     """One schedule after the other, each counting from 0 and from the optimiser's first rate.
 
@@ -479,6 +485,9 @@ class ChainedScheduler(Schedule):
         first = _first_made("ChainedScheduler", self.schedulers)
         self.optimizer, self.made = first.optimizer, first.made
         self.base, self.count = list(first.base), 0
+
+    def __repr__(self) -> str:
+        return f"ChainedScheduler({self.schedulers})"
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps of each."""

@@ -141,6 +141,30 @@ def test_schedules_follow_torch():
         assert mine.groups[0]["lr"] == pytest.approx(other.param_groups[0]["lr"])
 
 
+def test_a_schedule_shows_its_settings_and_the_rate() -> None:
+    parameters = [ag.Tensor([1.0], True), ag.Tensor([1.0], True)]
+    optimizer = ag.optim.SGD([{"params": p, "lr": 0.5 * (i + 1)} for i, p in enumerate(parameters)])
+    schedule = ag.optim.StepLR(optimizer, step_size=1, gamma=1 / 3)
+    schedule.step()
+    assert repr(schedule) == (
+        "StepLR(step_size=1, gamma=0.333333) of SGD: lr now 0.166667, 0.333333"
+    )
+    plateau = ag.optim.ReduceLROnPlateau(ag.optim.SGD(parameters, lr=0.5), patience=3)
+    assert repr(plateau) == (
+        "ReduceLROnPlateau(mode='min', factor=0.1, patience=3, threshold=0.0001, min_lr=0) of SGD: "
+        "lr now 0.5"
+    )
+
+
+def test_a_schedule_of_ones_own_shows_itself_too() -> None:
+    class Halving(ag.optim.Schedule):
+        def lr(self, base: float, count: int) -> float:
+            return base / 2**count
+
+    optimizer = ag.optim.SGD([ag.Tensor([1.0], True)], lr=0.5)
+    assert repr(Halving(optimizer)) == "Halving() of SGD: lr now 0.5"
+
+
 # ---------------------------------------------------------------------------- several schedules
 
 
@@ -166,6 +190,18 @@ def test_a_sequence_begins_with_the_first_rate_whatever_was_made_first(order):
     made = [make() for make in makers[::order]][::order]
     schedule = optim.SequentialLR(optimizer, made, [3])
     assert rates(schedule, 7) == [0.25, 0.5, 0.75, 1.0, 1.0, 0.5, 0.5, 0.25]
+
+
+def test_schedules_put_together_show_their_parts():
+    optimizer = sgd(1.0)
+    chain = optim.ChainedScheduler([optim.StepLR(optimizer, 2), optim.LinearLR(optimizer, 0.5, 3)])
+    chain.step()
+    parts = "StepLR(step_size=2, gamma=0.1) of SGD: lr now 0.666667, LinearLR(start_factor=0.5, "
+    assert repr(chain).startswith(f"ChainedScheduler([{parts}")
+    optimizer = sgd(1.0)
+    after = optim.SequentialLR(optimizer, [optim.StepLR(optimizer, 2)], [])
+    assert repr(after).startswith("SequentialLR(schedulers=[StepLR(step_size=2, gamma=0.1) of SGD")
+    assert repr(after).endswith("milestones=[]) of SGD: lr now 1")
 
 
 def test_a_rate_set_by_hand_is_gone_on_from():
