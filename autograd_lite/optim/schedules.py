@@ -405,8 +405,34 @@ class ReduceLROnPlateau(Schedule):
         self.best, self.bad = state["best"], state["bad"]
 
 
+def _is_joinable(value: Any) -> bool:
+    plain = isinstance(value, Schedule) and not isinstance(value, ReduceLROnPlateau)
+    return plain and not value.count
+
+
+class _Joined(Schedule):
+    """A formula made of those of other schedules, which it takes over from."""
+
+    schedulers: Sequence[Schedule]
+
+    def __post_init__(self) -> None:
+        """Check the schedules, undo what they set when they were made, and set the first rate."""
+        name, schedules = type(self).__name__, self.schedulers
+        if not schedules or not all(_is_joinable(schedule) for schedule in schedules):
+            raise ValueError(
+                f"{name}: expected schedules that have not been stepped, and no ReduceLROnPlateau "
+                f"(whose step needs a value); got {schedules!r:.200}"
+            )
+        if any(s.optimizer is not self.optimizer for s in schedules):
+            raise ValueError(f"{name}: the schedules must be of one optimiser")
+        first = min(schedules, key=lambda schedule: schedule.made)
+        for group, base in zip(self.optimizer.groups, first.base):
+            group["lr"] = base
+        super().__post_init__()
+
+
 @dataclass(eq=False, repr=False)
-class SequentialLR(Schedule):
+class SequentialLR(_Joined):
     """One schedule after the other, each counting from 0 and from the optimiser's first rate.
 
     Parameters
@@ -437,16 +463,13 @@ class SequentialLR(Schedule):
     milestones: Sequence[int]
 
     def __post_init__(self) -> None:
-        """Check the schedules, undo what they set when they were made, and set the first rate."""
-        first = _first_made("SequentialLR", self.schedulers, self.optimizer)
+        """Check that there is a milestone for each schedule but the first."""
         marks = [0, *self.milestones]
         if len(marks) != len(self.schedulers) or sorted(set(marks)) != marks:
             raise ValueError(
                 f"SequentialLR: {len(self.schedulers)} schedules need "
                 f"{len(self.schedulers) - 1} milestones, rising from 1, got {self.milestones!r}"
             )
-        for group, base in zip(self.optimizer.groups, first.base):
-            group["lr"] = base
         super().__post_init__()
 
     def lr(self, base: float, count: int) -> float:
@@ -455,13 +478,17 @@ class SequentialLR(Schedule):
         return self.schedulers[k].lr(base, count - (self.milestones[k - 1] if k else 0))
 
 
-class ChainedScheduler(Schedule):
+@dataclass(eq=False, repr=False)
+class ChainedScheduler(_Joined):
     """Several schedules that step together; their factors multiply.
 
     Parameters
     ----------
     schedulers : sequence of Schedule
-        Of one optimiser, and not stepped. All but ReduceLROnPlateau.
+        Made for one optimiser, and not stepped: this one takes over. Those that are factors of the
+        optimiser's rate: no OneCycleLR, nor a cosine to another end than 0.
+    optimizer : Optimizer, optional
+        That one.
 
     Raises
     ------
@@ -480,59 +507,21 @@ class ChainedScheduler(Schedule):
     0.1
     """
 
-    def __init__(self, schedulers: Sequence[Schedule]) -> None:
-        self.schedulers = list(schedulers)
-        first = _first_made("ChainedScheduler", self.schedulers)
-        self.optimizer, self.made = first.optimizer, first.made
-        self.base, self.count = list(first.base), 0
+    schedulers: Sequence[Schedule]
 
-    def __repr__(self) -> str:
-        return f"ChainedScheduler({self.schedulers})"
+    def __init__(self, schedulers: Sequence[Schedule], optimizer: Any = None) -> None:
+        self.schedulers = schedulers
+        self.optimizer = optimizer or getattr(next(iter(schedulers), 0), "optimizer", optimizer)
+        self.__post_init__()
+        for schedule in schedulers:
+            if schedule.lr(0.0, 1):
+                raise ValueError(f"ChainedScheduler: {schedule} is no factor of the rate")
 
     def lr(self, base: float, count: int) -> float:
-        """Return the learning rate after so many steps of each."""
+        """Return the learning rate after so many steps."""
         for schedule in self.schedulers:
             base = schedule.lr(base, count)
         return base
-
-    def step(self) -> None:
-        """Move each schedule on by one, in the order given."""
-        for schedule in self.schedulers:
-            schedule.step()
-        self.count += 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what :meth:`load_state_dict` needs."""
-        states = [schedule.state_dict() for schedule in self.schedulers]
-        return {"schedule": "ChainedScheduler", "count": self.count, "schedulers": states}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state; see :meth:`Schedule.load_state_dict`."""
-        states = state.get("schedulers", ())
-        if state.get("schedule") != "ChainedScheduler" or len(states) != len(self.schedulers):
-            raise ValueError(
-                f"ChainedScheduler.load_state_dict: this is the state of {state.get('schedule')} "
-                f"with {len(states)} schedules"
-            )
-        for schedule, own in zip(self.schedulers, states):
-            schedule.load_state_dict(own)
-        self.count = state["count"]
-
-
-def _first_made(name: str, schedules: Sequence[Any], optimizer: Any = None) -> Any:
-    """Return the schedule that was made first, of some that can be put together."""
-    fit = bool(schedules) and all(
-        isinstance(s, Schedule) and not isinstance(s, ReduceLROnPlateau) and not s.count
-        for s in schedules
-    )
-    if not fit or len({id(s) for s in schedules}) < len(schedules):
-        raise ValueError(
-            f"{name}: expected schedules that have not been stepped, each once, and no "
-            f"ReduceLROnPlateau (whose step needs a value); got {schedules!r:.200}"
-        )
-    if len({id(s.optimizer) for s in schedules} | ({id(optimizer)} if optimizer else set())) > 1:
-        raise ValueError(f"{name}: the schedules must be of one optimiser")
-    return min(schedules, key=lambda schedule: schedule.made)
 
 
 def _cosine(start: float, end: float, done: float) -> float:

@@ -70,7 +70,7 @@ class Run:
         self.history = History()
         self.epoch = self.steps = self.batch = self.seen = self.bad = 0
         self.waiting = 0  # batches whose gradients have not made a step
-        self.weight = self.unit = 0.0  # how much these count, and the first of them, the unit
+        self.weight = 0.0  # how much these count
         self.total = self.counted = 0.0
         self.given = self._settings()
         self.stopped = False
@@ -106,10 +106,8 @@ class Run:
         self.counted += count
         self.seen += len(target)
         if together:
-            self.unit = self.unit or count
-            share = count / self.unit if self.unit else 0.0
-            self.weight += share
-            value.backward(np.full(value.shape, share, value.dtype))
+            self.weight += count
+            value.backward(np.full(value.shape, count, value.dtype))
         else:
             value.backward()
         self.waiting += 1
@@ -151,7 +149,7 @@ class Run:
             If it is not finite; the step is not taken.
         """
         for p in self.held:
-            if self.weight not in (0, 1) and p.grad is not None:
+            if self.weight and p.grad is not None:
                 p.grad /= self.weight
         try:
             clip_grad_norm(self.held, max_norm)
@@ -170,7 +168,7 @@ class Run:
         self.noted = {}
         self.zero_grad()
         self.waiting = 0
-        self.weight = self.unit = 0.0
+        self.weight = 0.0
         self.steps += 1
         if self.every == "step" and self.schedule is not None:
             self.schedule.step()
