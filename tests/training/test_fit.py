@@ -1027,3 +1027,23 @@ def test_a_resumed_run_uses_the_settings_that_were_changed(schedule, tmp_path, c
         assert momentum == 0.9
     factor = 1 if schedule == "OneCycleLR" else 0.5  # which has rates of its own
     np.testing.assert_allclose(rates, [*whole[:3], *np.multiply(whole[3:], factor)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["SequentialLR", "ChainedScheduler"])
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_a_run_with_several_schedules_is_resumed_bit_by_bit(kind, every, tmp_path):
+    def run(epochs, name):
+        model, loss, data, optimizer = parts()
+        made = [ag.optim.LinearLR(optimizer, 0.1, 7), ag.optim.StepLR(optimizer, 3, 0.5)]
+        if kind == "SequentialLR":
+            schedule = ag.optim.SequentialLR(optimizer, made, [4])
+        else:
+            schedule = ag.optim.ChainedScheduler(made)
+        how = {"schedule": schedule, "schedule_every": every, "checkpoint": tmp_path / name}
+        history = quiet(model, loss, data, optimizer, epochs=epochs, accumulate=2, **how)
+        return bits(model), history["lr"]
+
+    whole = run(6, "whole.npz")
+    for epochs in (1, 3, 4, 6):
+        resumed = run(epochs, "parts.npz")
+    assert resumed == whole
