@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import like_sequence, ordinary
+from autograd_lite.engine.arrays import kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node, births
@@ -61,10 +61,10 @@ def call(
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
     if bound := kwargs or entry.binds:
-        args = entry.bind(args, kwargs)
+        args, bound = entry.bind(args, kwargs), kwargs or entry.binds
     arguments, parents = [], []
-    tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
-    bit = 1
+    # Of each argument a bit: it requires a gradient; others may write to it.
+    tracked, exposed, bit = 0, 0, 1
     for argument in args:
         if isinstance(argument, Tensor):
             values = argument._values
@@ -80,7 +80,8 @@ def call(
             arguments.append(argument)
         else:
             exposed |= bit
-            arguments.append(argument if argument.__class__ in _ARRAYS else _taken(argument, entry))
+            ready = argument.__class__ in _ARRAYS
+            arguments.append(argument if ready else _taken(argument, entry, args))
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
@@ -119,8 +120,10 @@ def call(
 def _again(
     entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
 ) -> Any:
-    """Return what a call computes that raised TypeError, perhaps for want of a registry."""
+    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
     try:
+        if "registry" not in str(error):
+            raise error
         return called_by_the_user(run, arguments)
     except Exception as named:
         if named.__context__ is error:
@@ -144,12 +147,12 @@ def _several(
     return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
 
 
-def _taken(argument: Any, entry: Primitive) -> Any:
+def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
     """Return an argument that is no tensor, number or plain array as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument) if entry.broadcasts else list(argument)
+        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
     if entry.ufunc and not hasattr(argument, "dtype"):
-        return np.array(argument)
+        return np.array(argument, like=kind(*args))
     return ordinary(argument, entry.name)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, ordinary
+from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
 from autograd_lite.engine.changes import hand_out, is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, reads
@@ -111,14 +111,14 @@ class Tensor(Recorded, ArrayMethods):
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
+        new = in_kind(ordinary(values, "Tensor.data"), self._values)
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
                 f"make a new Tensor for another shape"
             )
         if new is not self._values:
-            self._values = new.copy()
+            self._values = copied(new, self.dtype)
             if isinstance(self._node, Leaf):
                 move(self._node)
                 self._node.value = self._values
@@ -192,13 +192,14 @@ class Tensor(Recorded, ArrayMethods):
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
             return
-        if gradient is not None and np.shape(gradient) != self.shape:
-            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = np.asarray(gradient)
+            gradient = in_kind(gradient, self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            gradient = gradient.astype(self.dtype, copy=False)
+            if gradient.dtype != self.dtype:
+                gradient = gradient.astype(self.dtype)
+        if gradient is not None and gradient.shape != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 
     @property
@@ -260,7 +261,7 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self._values.nbytes  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -320,9 +321,9 @@ class Tensor(Recorded, ArrayMethods):
                     raise _retired(leaf)
                 if leaf.grad is not None:
                     total = leaf.grad + found[leaf]
-                    found[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    found[leaf] = total if isinstance(total, Tensor) else in_kind(total, leaf.value)
                 elif not create_graph:
-                    found[leaf] = unshared(found, leaf)
+                    found[leaf] = unshared(found, leaf, leaf.value)
             for leaf, total in found.items():
                 leaf.grad = total
 
@@ -400,8 +401,14 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
-        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+        foreign = is_foreign(self._values)
+        if foreign:  # whose values may not be asked for
+            cls = type(self._values)
+            values = f"{cls.__module__.split('.')[0]}.{cls.__name__}, shape={self.shape}"
+        else:
+            values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
+        unusual = foreign or self.dtype not in (float, int, bool)
+        extras = [f"dtype={self.dtype}"] if unusual else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"
@@ -502,15 +509,15 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     """Return the cotangent to start from, checked against the output."""
     if gradient is None:
         shape, dtype = output.shape, output.dtype
-        if shape == ():
+        if shape == () and not is_foreign(output._values):
             return dtype.type(1)
         if output.size != 1:
             raise ValueError(
                 f"{caller}: the output has shape {shape}, not a single number; "
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
-        return np.ones(shape, dtype)
-    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
+        return np.ones(shape, dtype, like=kind(output))
+    g = gradient if isinstance(gradient, Tensor) else in_kind(ordinary(gradient, caller), output)
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
     if g.shape != output.shape:
@@ -520,17 +527,17 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     return g if g.dtype == output.dtype else g.astype(output.dtype)
 
 
-def unshared(found: dict[Node, Any], node: Node) -> Any:
-    """Return a cotangent that a pullback found as an array that nobody else holds.
+def unshared(found: dict[Node, Any], node: Node, model: Any) -> Any:
+    """Return a cotangent that a pullback found as an array of a kind that nobody else holds.
 
     Copied, unless the dictionary's reference is the only one (the call makes the second) and the
     array is no view of another.
     """
-    if (
-        sys.getrefcount(found[node]) == 2
-        and isinstance(found[node], np.ndarray)
-        and found[node].base is None
-    ):
+    if not found[node].__class__ is np.ndarray is model.__class__:
+        if kind(model, found[node]) is not None:
+            return copied(in_kind(found[node], model))
+        return np.array(found[node])
+    if sys.getrefcount(found[node]) == 2 and found[node].base is None:
         return found[node]
     return np.array(found[node])
 

@@ -198,8 +198,10 @@ def _normalised(x: Any, axis: tuple[int, ...], eps: float) -> Any:
 def _standardised(x: Any, axis: tuple[int, ...], eps: float) -> Any:
     """Return ``(x - mean) / sqrt(var + eps)`` where the squares of ``x`` would overflow, too."""
     values = bare(x)
+    if not isinstance(values, np.ndarray):
+        return _normalised(x, axis, eps)
     flat = values.ravel(order="K")
-    if not isinstance(flat, np.ndarray) or math.isfinite(np.vdot(flat, flat)):
+    if math.isfinite(np.vdot(flat, flat)):
         return _normalised(x, axis, eps)
     largest = np.max(np.abs(values), axis=axis, keepdims=True)
     info = np.finfo(values.dtype)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import require, shown, working
@@ -180,17 +181,17 @@ class Optimizer:
         # A momentum may come later, by load_state_dict or by hand; slots start from 0.
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
         array = overwritable(p)
-        dtype = array.dtype
-        scratch = self._scratch.get(dtype)
+        scratch = self._scratch.get((type(array), array.dtype))
         if scratch is None:
-            scratch = self._scratch[dtype] = np.empty((2, _BLOCK), working(dtype))
+            scratch = np.empty((2, _BLOCK), working(array.dtype), like=kind(array))
+            self._scratch[type(array), array.dtype] = scratch
+        dtype = scratch.dtype
         for name in slots:
             if name not in state:
-                state[name] = np.zeros(p.shape, scratch.dtype)
+                state[name] = np.zeros(p.shape, dtype, like=kind(p))
         arrays = [array, bare(p.grad), *[state[name] for name in slots]]
-        copied = scratch.dtype is not dtype or not array.flags.c_contiguous
-        if copied:
-            arrays = [a.astype(scratch.dtype, copy=False) for a in arrays]
+        if dtype is not array.dtype:
+            arrays = [a if a.dtype == dtype else a.astype(dtype) for a in arrays]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
@@ -203,7 +204,7 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if copied:
+        if dtype is not array.dtype or is_foreign(array) or not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
@@ -260,7 +261,7 @@ class Optimizer:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+    return {k: v.copy() if hasattr(v, "shape") else v for k, v in state.items()}
 
 
 class SGD(Optimizer):
