@@ -218,7 +218,7 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
     """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
     like = kind(a)
     q = np.asarray(q, like=like) if like is not None or hasattr(q, "shape") else q
-    dtype = np.quantile(np.zeros(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
+    dtype = np.quantile(np.ones(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
     x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0).astype(dtype)
     last = len(x) - 1
     place = np.multiply(q, last)

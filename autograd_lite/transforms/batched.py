@@ -249,8 +249,8 @@ def _like(function: Any, rows: Any, dtype: Any = None, *, shape: Any = None) -> 
 
 
 _enter(_elementwise, np.where, np.isclose)
-_enter(_of_one(_as_it_is), np.nan_to_num, np.real, np.imag, np.real_if_close, np.angle, np.round,
-       np.around, np.isneginf, np.isposinf, np.isreal, np.iscomplex, np.copy,
+_enter(_of_one(_as_it_is), np.nan_to_num, np.sinc, np.real, np.imag, np.real_if_close, np.angle,
+       np.round, np.around, np.isneginf, np.isposinf, np.isreal, np.iscomplex, np.copy,
        np.astype)  # fmt: skip
 _enter(_of_one(_like), np.zeros_like, np.ones_like, np.empty_like)
 
