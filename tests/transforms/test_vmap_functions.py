@@ -176,3 +176,49 @@ def test_at_most_fifteen_in_a_hundred_functions_are_looped_over() -> None:
     looped = {name for name, batched in covered.items() if not batched}
     assert len(covered) > 250
     assert len(looped) <= 0.15 * len(covered), looped
+
+
+# ---------------------------------------------------------------------------- indices
+
+_i = np.array([1, 0, 1])
+INDICES: list[Any] = [
+    0, -1, slice(1, None), (..., 0), (None, 1), (0, slice(None), 1), (slice(None, None, -1), None),
+    _i, [0, 1], (_i, 0), (0, _i), (slice(None), _i), (_i, slice(None), _i), (0, slice(None), _i),
+    (..., _i), (_i, _i), (_i[:, None], _i), (slice(None), _i, _i), (_i, None, _i),
+    (None, _i, ..., 0),
+    np.array([True, False]), (slice(None), np.array([True, False, True])),
+    (0, np.array([True, False, True]), slice(1, 3)), np.arange(24).reshape(2, 3, 4) % 3 == 0,
+]  # fmt: skip
+
+
+def mapped_index(index: Any, change: Any) -> tuple[Any, ...]:
+    """Return an index with the arrays of integers in it changed, and whether there are any."""
+    if isinstance(index, tuple):
+        return tuple(mapped_index(i, change) for i in index)
+    return change(index) if isinstance(index, np.ndarray) and index.dtype.kind == "i" else index
+
+
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+def test_an_index_picks_and_writes_what_it_does_in_a_loop(index: Any) -> None:
+    a, w = numbers(4, 2, 3, 4), numbers(2, 3, 4)
+    places = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0], [0, 1, 1]])
+
+    def of(row: Any) -> Any:
+        """Return the index with a row of places in it."""
+        return mapped_index(index, lambda i: row if i.ndim == 1 else row[:, None])
+
+    def written(x: Any, row: Any) -> Any:
+        out = np.zeros_like(x)
+        out[of(row)] = x[of(row)] * 2
+        return out
+
+    for rows in (np.stack([_i] * 4), places):
+        loop = [(x[of(row)], w[of(row)], written(x, row)) for x, row in zip(a, rows)]
+        got = ag.vmap(lambda x, row: (x[of(row)], ag.Tensor(w)[of(row)], written(x, row)))(a, rows)
+        for mine, theirs in zip(got, zip(*loop)):
+            np.testing.assert_array_equal(getattr(mine, "data", mine), np.stack(theirs))
+    plain = ag.vmap(lambda x: (x[index], x[index] + written(x, _i)[index]))(a)
+    np.testing.assert_array_equal(plain[0], np.stack([x[index] for x in a]))
+    gradient = ag.vmap(ag.grad(lambda x, row: np.sum(x[of(row)] ** 2)))(a, places)
+    expected = [ag.grad(lambda x, row=row: np.sum(x[of(row)] ** 2))(x) for x, row in zip(a, places)]
+    np.testing.assert_allclose(gradient, np.stack(expected))
