@@ -43,7 +43,7 @@ def is_foreign(value: Any) -> bool:
 
 def is_batch(value: Any) -> bool:
     """Whether a value is of a kind that takes ndarrays for its like: those of the transforms."""
-    return getattr(value, "meets_ndarrays", False)
+    return value.__class__ is not np.ndarray and getattr(value, "meets_ndarrays", False)
 
 
 def held(array: Any) -> Any:
@@ -100,10 +100,11 @@ def in_kind(value: Any, model: Any) -> Any:
     What has to become another kind is converted by NumPy's ``asarray``, which an array that is to
     stay on its device refuses.
     """
-    if value.__class__ is np.ndarray is model.__class__ or is_batch(value):
+    if value.__class__ is np.ndarray is model.__class__:
         return value
     like = kind(model)
-    return value if like is not None and is_foreign(value) else np.asarray(value, like=like)
+    stays = is_batch(value) if like is None else is_foreign(value)
+    return value if stays else np.asarray(value, like=like)
 
 
 def as_arrays(values: Any) -> list[Any]:
@@ -118,13 +119,14 @@ def as_arrays(values: Any) -> list[Any]:
 
 def possibly(mask: Any) -> bool:
     """Whether any element of a mask may be true: certain where its values can be asked."""
-    mask = held(mask)
+    if not isinstance(mask, (np.ndarray, np.generic)):
+        mask = held(mask)
     return not isinstance(mask, (np.ndarray, np.generic)) or bool(mask.any())
 
 
 def has_nan(array: Any) -> bool:
     """Whether an array holds a nan; False where its values cannot be asked."""
-    values = held(array)
+    values = array if array.__class__ is np.ndarray else held(array)
     if values.__class__ is np.ndarray and values.dtype.char in "fd" and values.flags.c_contiguous:
         flat = values.reshape(-1)
         total = flat.dot(flat)  # by BLAS, several times as fast as the sum

@@ -36,7 +36,8 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             items = value if isinstance(value, tuple) else [value]
         else:
             continue
-        for array in map(held, items):
+        for array in items:
+            array = array if array.__class__ is np.ndarray else held(array)
             if isinstance(array, np.ndarray):
                 content = None if is_frozen(array) else fingerprint(array)
                 found.append((array, array.shape, content, source))
