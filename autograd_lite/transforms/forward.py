@@ -11,8 +11,8 @@ from autograd_lite.engine.arrays import as_array
 from autograd_lite.engine.recording import bare, wrap
 from autograd_lite.engine.tensor import cotangent_for
 from autograd_lite.transforms.reverse import grad, value_and_grad_named
-from autograd_lite.transforms.trace import Trace
-from autograd_lite.transforms.trees import Function, Tree, flatten, matched
+from autograd_lite.transforms.trace import Trace, kind_of
+from autograd_lite.transforms.trees import Function, Tree, arguments_and, flatten
 
 
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
@@ -28,7 +28,8 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     primals : sequence
         Its arguments.
     tangents : sequence
-        The direction: the structure and shapes of ``primals``.
+        The direction: the structure and shapes of ``primals``; None, or zeros, for what is not
+        floating-point.
 
     Returns
     -------
@@ -45,8 +46,14 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     >>> ag.jvp(np.exp, (np.array([0.0, 1.0]),), (np.array([1.0, 2.0]),))
     (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
     """
-    directions = matched("ag.jvp", "tangents", tangents, primals)
+    directions = arguments_and("ag.jvp", "tangents", tangents, "primals", primals)
     trace = Trace("ag.jvp", f, primals, range(len(primals)), {})
+    for primal, node, t in zip(trace.originals, trace.nodes, directions):
+        if node is None and t is not None and np.any(bare(t)):
+            raise TypeError(
+                f"ag.jvp: there is no derivative in a primal of {kind_of(primal)}; pass it as "
+                f"floating-point values, or its tangent as None"
+            )
     # Any cotangents will do, but for exact zeros, which would count as no path.
     outputs = [np.asarray(bare(v)) for v in trace.outputs]
     dummies = [np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape) for v in outputs]
@@ -85,7 +92,7 @@ def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tre
     >>> ag.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     (array([ 6., 12.]),)
     """
-    directions = matched("ag.hvp", "vectors", vectors, args)
+    directions = arguments_and("ag.hvp", "vectors", vectors, "args", args)
     every = tuple(range(len(args)))
 
     def along(*inner: Tree) -> Any:

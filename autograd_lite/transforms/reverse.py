@@ -10,7 +10,7 @@ import numpy as np
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, cotangent_for
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
-from autograd_lite.transforms.trees import Function, Tree, flatten
+from autograd_lite.transforms.trees import Function, Tree, matched
 
 
 def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
@@ -40,14 +40,10 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     (array([ 3., 40.]), array([ 1., 20.]))
     """
     trace = Trace("ag.vjp", f, args, range(len(args)), kwargs)
+    outputs = trace.rebuild_value(trace.outputs)
 
     def pull(g: Tree) -> tuple[Tree, ...]:
-        cotangents, _ = flatten(g)
-        if len(cotangents) != len(trace.outputs):
-            raise ValueError(
-                f"ag.vjp: the function has {len(trace.outputs)} outputs, "
-                f"the cotangent has {len(cotangents)}"
-            )
+        cotangents = matched("ag.vjp", "the cotangent", g, "the value", outputs)
         checked = [
             cotangent_for(output, cotangent, "ag.vjp") if isinstance(output, Tensor) else cotangent
             for output, cotangent in zip(trace.outputs, cotangents)

@@ -45,7 +45,7 @@ class Trace:
     ) -> None:
         argnums = positions(caller, argnums, len(args))
         self.born = next(births) if born is None else born
-        self.originals, self.arranged = flatten([args[i] for i in argnums])
+        self.originals, self.arranged = flatten([args[i] for i in argnums], caller)
         recorded = is_recording()
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
@@ -53,7 +53,7 @@ class Trace:
             value = f(*arguments.values(), **kwargs)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
-        self.outputs, self.rebuild_value = flatten(value)
+        self.outputs, self.rebuild_value = flatten(value, caller)
         for output in self.outputs:
             _check_output(caller, output)
         # Whether this is itself part of a computation that is differentiated: by a transform around
@@ -168,6 +168,11 @@ def check_floats(caller: str, trace: Trace) -> None:
     for node, original in zip(trace.nodes, trace.originals):
         if node is None:
             raise TypeError(
-                f"{caller}: cannot differentiate with respect to "
-                f"{getattr(original, 'dtype', type(original).__name__)}; pass floating-point values"
+                f"{caller}: cannot differentiate with respect to {kind_of(original)}; pass "
+                f"floating-point values"
             )
+
+
+def kind_of(value: Any) -> str:
+    """Return what messages call a value that is not floating-point."""
+    return str(getattr(value, "dtype", type(value).__name__))
