@@ -3,7 +3,8 @@
 * A read-only array cannot change. A tensor's own array is read-only until it is asked for
   (``tensor.data``), and those of recorded results are for ever: they need no watching.
 * Any other ndarray that a rule reads leaves a fingerprint at the call, compared when its gradient
-  is computed. So does one that its owner made read-only: it must be read-only still.
+  is computed. One that its owner made read-only must be read-only still, and the same where it is
+  looked at: whole if it is small, else in 64 places.
 * What an optimiser writes to is a leaf's own array, written to without a copy. The leaf notes when,
   and a graph that read it before refuses to be differentiated.
 """
@@ -19,7 +20,9 @@ from autograd_lite.engine.nodes import Leaf, Node, births
 from autograd_lite.engine.table import Plan
 
 _EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
-Watched = tuple[Any, Any, bytearray | None, int]  # array, shape, fingerprint or None, argument
+_WHOLE = 1 << 14  # bytes up to which a read-only array is looked at whole
+# An array, its shape and dtype, whether it was read-only, its fingerprint, the argument's number:
+Watched = tuple[Any, Any, Any, bool, bytes | bytearray, int]
 
 
 def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | None:
@@ -36,8 +39,9 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             continue
         for array in items:
             if isinstance(array, np.ndarray):
-                content = None if is_frozen(array) else fingerprint(array)
-                found.append((array, array.shape, content, source))
+                frozen = is_frozen(array)
+                content = _glimpse(array) if frozen else fingerprint(array)
+                found.append((array, array.shape, array.dtype, frozen, content, source))
     return found or None
 
 
@@ -79,11 +83,20 @@ def _content(array: Any) -> Any:
     return b"".join(part.tobytes() for part in parts)
 
 
+def _glimpse(array: Any) -> bytes:
+    """Return what tells an array that was made writeable, and changed, as a rule does change it."""
+    if array.nbytes <= _WHOLE:
+        return array.tobytes()  # type: ignore[no-any-return]
+    return array.flat[:: array.size // 64].tobytes()  # type: ignore[no-any-return]
+
+
 def changed_argument(node: Node) -> tuple[Any, int] | None:
     """Return an array that a rule reads and that changed since the call, and its argument."""
-    for array, shape, before, place in node.watched or ():
-        same = is_frozen(array) if before is None else before == _content(array)
-        if not same or array.shape != shape:
+    for array, shape, dtype, frozen, before, place in node.watched or ():
+        same = array.shape == shape and array.dtype is dtype
+        if frozen:
+            same = same and is_frozen(array) and before == _glimpse(array)
+        if not (same and (frozen or before == _content(array))):
             return array, place
     return None
 

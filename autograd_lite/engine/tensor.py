@@ -11,6 +11,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.modes import is_recording
+from autograd_lite.engine.modes import is_recording, mode
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
-from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, node_of, wrap
 from autograd_lite.engine.tape import pullback
 
 _storing_gradients = threading.Lock()
@@ -57,7 +58,7 @@ class Tensor(Recorded, ArrayMethods):
     array([ 3., 12.])
     """
 
-    __slots__ = ()
+    __slots__ = ("_switched_off",)  # the leaf until requires_grad is switched on again
     _apply = staticmethod(call)
 
     def __init__(
@@ -115,7 +116,16 @@ class Tensor(Recorded, ArrayMethods):
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
+        given = np.asarray(bare(ordinary(values, "Tensor.data")))
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor.data: expected real numbers, got {given.dtype}")
+        with np.errstate(invalid="ignore"):
+            new = given.astype(self.dtype, copy=False)
+        if self.dtype.kind != "f" and (new != given).any():
+            raise TypeError(
+                f"Tensor.data: the values are not those of {self.dtype}, the dtype that the tensor "
+                f"keeps; round them, or make a new Tensor"
+            )
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -165,14 +175,18 @@ class Tensor(Recorded, ArrayMethods):
         if not isinstance(node, Leaf):
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
+            if hasattr(self, "_switched_off"):
+                self._switched_off.grad = None
             return
         if gradient is not None and np.shape(gradient) != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = np.asarray(gradient)
+            gradient = np.asarray(ordinary(gradient, "Tensor.grad"))
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            gradient = gradient.astype(self.dtype, copy=False)
+            gradient = np.array(gradient, self.dtype)
+        elif gradient is not None and (gradient.is_leaf or gradient.dtype != self.dtype):
+            gradient = gradient.astype(self.dtype)  # a copy: who holds a leaf may write to it
         node.grad = gradient
 
     @property
@@ -194,8 +208,12 @@ class Tensor(Recorded, ArrayMethods):
             self._thaw()
             self._track(exposed)
         else:
-            assert isinstance(self._node, Leaf)
-            self._node.retired = True
+            leaf = self._node
+            assert isinstance(leaf, Leaf)
+            if not leaf.exposed:
+                self._freeze()  # what graphs hold of it stays theirs
+            leaf.retired = True
+            self._switched_off = leaf
             self._node = None
 
     def _track(self, exposed: bool) -> None:
@@ -205,7 +223,9 @@ class Tensor(Recorded, ArrayMethods):
                 f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
                 f"pass dtype=float"
             )
-        self._node = Leaf(self._values, self.name, exposed=exposed)
+        leaf = getattr(self, "_switched_off", None) or Leaf(self._values, self.name)
+        leaf.value, leaf.name, leaf.exposed, leaf.retired = self._values, self.name, exposed, False
+        self._node = leaf
 
     @property
     def is_leaf(self) -> bool:
@@ -255,9 +275,11 @@ class Tensor(Recorded, ArrayMethods):
         Raises
         ------
         ValueError
-            If no gradient is required here, or ``gradient`` is missing or has the wrong shape.
+            If no gradient is required here, or ``gradient`` is missing or has the wrong shape;
+            with ``create_graph=True`` under ``no_grad``.
         RuntimeError
-            If an array that a rule needs was changed since it was read.
+            If an array that a rule needs was changed since it was read, or a leaf's requires_grad
+            is switched off.
 
         Notes
         -----
@@ -271,6 +293,11 @@ class Tensor(Recorded, ArrayMethods):
         >>> x.grad
         array(6.)
         """
+        if create_graph and not is_recording():
+            raise ValueError(
+                "Tensor.backward: create_graph=True records the gradients, and under no_grad "
+                "nothing is recorded; call backward outside it"
+            )
         if self._node is None:
             raise ValueError(
                 "Tensor.backward: this tensor does not depend on any tensor with "
@@ -289,7 +316,9 @@ class Tensor(Recorded, ArrayMethods):
                     raise _retired(leaf)
                 if leaf.grad is not None:
                     total = leaf.grad + found[leaf]
-                    found[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    found[leaf] = (
+                        total if isinstance(total, Tensor) else np.asarray(total, leaf.dtype)
+                    )
                 elif not create_graph:
                     found[leaf] = unshared(found, leaf)
             for leaf, total in found.items():
@@ -386,11 +415,27 @@ class Tensor(Recorded, ArrayMethods):
             )
         return self._values.item()
 
+    def __copy__(self) -> Tensor:
+        """Return a leaf of its own; of what a transform differentiates, a recorded copy."""
+        if type(self._node) in (NoneType, Leaf) or not mode.get().transforms:
+            rebuilt, state = self.__reduce__()
+            return rebuilt(*state)  # type: ignore[no-any-return]
+        return call(np.copy, (self,))  # type: ignore[no-any-return]
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self.__copy__()
+
     def __reduce__(self) -> Any:
-        if not self.is_leaf:
+        if type(self._node) not in (NoneType, Leaf):
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
-                "use tensor.detach() to keep its values"
+                "use tensor.detach() to keep its values, np.copy(tensor) for a copy that "
+                "gradients flow through"
+            )
+        if node_of(self.grad) is not None:
+            raise TypeError(
+                "the .grad of this tensor is recorded (create_graph=True) and cannot be pickled or "
+                "copied without its graph; set .grad to its values, tensor.grad.data, or to None"
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
@@ -424,7 +469,8 @@ def _retired(leaf: Leaf) -> RuntimeError:
     return RuntimeError(
         f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
         f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
-        f"read it, so that its gradient would be lost; compute the loss again"
+        f"read it, so that its gradient would be lost; switch it on again, or compute the loss "
+        f"again"
     )
 
 
@@ -468,15 +514,16 @@ def unshared(found: dict[Node, Any], node: Node) -> Any:
     """Return a cotangent that a pullback found as an array that nobody else holds.
 
     Copied, unless the dictionary's reference is the only one (the call makes the second) and the
-    array is no view of another.
+    array is no view of another, in the leaf's dtype: a sum has the machine's order of bytes.
     """
     if (
         sys.getrefcount(found[node]) == 2
         and isinstance(found[node], np.ndarray)
         and found[node].base is None
+        and found[node].dtype is node.dtype
     ):
         return found[node]
-    return np.array(found[node])
+    return np.array(found[node], node.dtype)
 
 
 def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

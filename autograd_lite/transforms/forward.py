@@ -62,7 +62,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
         return [d for d in flatten(trace.pull(g))[0] if d is not None]
 
     like = [wrap(v, None) if trace.keeps_tensors else v for v in dummies]
-    back = Trace("ag.jvp", pull, like, range(len(like)), {}, trace.born)
+    back = Trace("ag.jvp", pull, like, range(len(like)), {})
     along = [t for t, node in zip(directions, trace.nodes) if node is not None]
     pulled = map(as_array, back.outputs)  # floats, where the result depends on none of the floats
     tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(pulled, along)])

@@ -14,10 +14,10 @@ import numpy as np
 
 from autograd_lite.engine.arrays import ordinary
 from autograd_lite.engine.modes import is_recording, recording_on
-from autograd_lite.engine.nodes import births
+from autograd_lite.engine.nodes import Argument, Leaf, Node, births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
-from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
+from autograd_lite.engine.tape import pullback, reachable
 from autograd_lite.engine.tensor import Tensor, unshared
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
@@ -29,10 +29,7 @@ def _alias(x: Any) -> Any:
 
 
 class Trace:
-    """A function applied once, and the way back from its outputs to the chosen arguments.
-
-    ``born`` is when what it is part of began, if that was before.
-    """
+    """A function applied once, and the way back from its outputs to the chosen arguments."""
 
     def __init__(
         self,
@@ -41,10 +38,9 @@ class Trace:
         args: Sequence[Tree],
         argnums: Sequence[int],
         kwargs: dict[str, Any],
-        born: int | None = None,
     ) -> None:
         argnums = positions(caller, argnums, len(args))
-        self.born = next(births) if born is None else born
+        born = next(births)
         self.originals, self.arranged = flatten([args[i] for i in argnums], caller)
         recorded = is_recording()
         with recording_on():
@@ -52,6 +48,9 @@ class Trace:
             arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
             value = f(*arguments.values(), **kwargs)
         self.nodes = [node_of(alias) for alias in aliases]
+        for node in self.nodes:
+            if isinstance(node, Argument):
+                node.over = True
         self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value, caller)
         for output in self.outputs:
@@ -61,7 +60,9 @@ class Trace:
         self.lifted = recorded and (
             any(node_of(item) is not None for item in self.originals)
             or any(
-                node.plan is None and node.birth < self.born
+                isinstance(node, Leaf)
+                and node.birth < born
+                and not (isinstance(node, Argument) and node.over)
                 for output in self.outputs
                 if (root := node_of(output)) is not None
                 for node in reachable(root, self.targets)
@@ -114,7 +115,7 @@ def _aliased(value: Any) -> Any:
     if node_of(value) is not None:
         return _alias(value)
     data = np.asarray(ordinary(bare(value), "an argument"))
-    return wrap(data, Leaf(data))
+    return wrap(data, Argument(data))
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
@@ -125,7 +126,7 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else np.asarray(total)
+    return float(total) if type(original) is float else np.asarray(total, node.dtype)
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

@@ -270,9 +270,7 @@ def test_integers_have_no_tangent() -> None:
     f = lambda x, n: x * n  # noqa: E731
     for none in (None, 0, np.zeros(())):
         assert ag.jvp(f, (2.0, 3), (1.0, none))[1] == 3
-    with pytest.raises(
-        TypeError, match=r"ag\.jvp: there is no derivative in a primal of int"
-    ):
+    with pytest.raises(TypeError, match=r"ag\.jvp: there is no derivative in a primal of int"):
         ag.jvp(f, (2.0, 3), (1.0, 1.0))
     _, pull = ag.vjp(lambda x: (x, 3), 2.0)
     assert pull((1.0, None)) == (1.0,)
