@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import ordinary, values_of
 from autograd_lite.nn.arguments import count, generator, positive
 
 __all__ = ["Batches", "train_test_split"]
@@ -68,9 +69,10 @@ class Batches:
         if not arrays or any(isinstance(a, Mapping) for a in arrays):
             raise TypeError("Batches: expected one or more arrays or sequences, and no dictionary")
         count("Batches", batch_size=batch_size)
-        # Tables and columns of pandas are indexed by label, except with iloc.
-        by_place = [hasattr(a, "__getitem__") and not hasattr(a, "iloc") for a in arrays]
-        self.arrays = [a if kept else np.asarray(a) for a, kept in zip(arrays, by_place)]
+        self.arrays = [
+            a if hasattr(a, "__getitem__") and not _not_by_place(a) else np.asarray(a)
+            for a in (ordinary(a, "Batches") for a in arrays)
+        ]
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"Batches: the lengths differ: {', '.join(map(str, lengths))}")
@@ -138,6 +140,11 @@ class Batches:
         self._loops += 1
 
 
+def _not_by_place(source: Any) -> bool:
+    """Whether an index is a label (in pandas, except with iloc) or must be one number."""
+    return hasattr(source, "iloc") or isinstance(source, memoryview)
+
+
 def _items(source: Any, picked: Any) -> Any:
     """Return some items of an array, or those of a sequence stacked into arrays."""
     if type(source) is np.ndarray and not isinstance(picked, slice):
@@ -145,7 +152,7 @@ def _items(source: Any, picked: Any) -> Any:
         items.setflags(write=source.flags.writeable)
         return items
     if hasattr(source, "shape"):
-        return source[picked]
+        return values_of(source[picked], "Batches")
     places = range(len(source))[picked] if isinstance(picked, slice) else picked.tolist()
     items = [source[i] for i in places]
     if isinstance(items[0], tuple):

@@ -612,7 +612,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "masked array from the left": (
         lambda t, u: np.ma.masked_array([1.0, 2.0, 3.0], [0, 1, 0]) * t,
         TypeError,
-        "would lose its derivative",
+        "np.ma: the mask of a masked array would be lost; pass array.filled(value)",
     ),
     "masked data": (
         lambda t, u: ag.Tensor(np.ma.masked_array([1.0], [1])),
@@ -667,7 +667,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "operand that is no number": (
         lambda t, u: t + None,
         TypeError,
-        "np.add of shapes (3,) and (): ",
+        "np.add: NoneType of dtype object holds no numbers; pass numbers",
     ),
     "complex gradient": (
         lambda t, u: (t * u).backward([1j, 0, 0]),

@@ -9,25 +9,77 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import MutableSequence
 from typing import Any
 
 import numpy as np
 
-_OTHER_ARITHMETIC = (np.matrix, np.ma.MaskedArray)
+MASKED = "the mask of a masked array would be lost; pass array.filled(value), or the values with "
+MASKED += "np.where"
 
 
 def ordinary(array: Any, caller: str) -> Any:
     """Return anything but an array of a kind whose arithmetic the rules do not know."""
-    if not isinstance(array, _OTHER_ARITHMETIC):
+    if array.__class__ is np.ndarray or not isinstance(array, np.ndarray):
         return array
     if isinstance(array, np.matrix):
         raise TypeError(
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
         )
-    raise TypeError(
-        f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
-        f"the values with np.where"
-    )
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{caller}: {MASKED}")
+    if type(array).__array_ufunc__ is not np.ndarray.__array_ufunc__:
+        raise TypeError(
+            f"{caller}: {_kind(array)} has an arithmetic of its own, which would be lost; pass "
+            f"np.asarray of it"
+        )
+    return array
+
+
+def values_of(value: Any, caller: str, *, always: bool = False) -> Any:
+    """Return an array of any other kind as an ndarray: its values by position, a copy.
+
+    What is no array is returned as it is (unless it must ``always`` be one), and so is an array of
+    another library that speaks both of NumPy's protocols.
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers, or the array does not give them.
+    """
+    if isinstance(value, np.generic) or is_foreign(value):
+        return value
+    if isinstance(value, np.ndarray):
+        return np.asarray(ordinary(value, caller))
+    sequence = isinstance(value, (memoryview, MutableSequence)) and not isinstance(value, list)
+    if not (always or sequence or hasattr(type(value), "__array__")):
+        return value
+    try:
+        array = np.array(value)
+    except (TypeError, RuntimeError) as error:
+        if not hasattr(value, "__array__"):
+            raise
+        raise TypeError(f"{caller}: {_kind(value)} is not taken as an array: {error}") from error
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(
+            f"{caller}: {_kind(value)} of dtype {getattr(value, 'dtype', array.dtype)} holds no "
+            f"numbers; {remedy(array.dtype)}"
+        )
+    array.setflags(write=False)
+    return array
+
+
+def _kind(value: Any) -> str:
+    """Return the name of a value's class with its library: pandas.Series."""
+    root, name = type(value).__module__.partition(".")[0], type(value).__name__
+    return name if root == "builtins" else f"{root}.{name}"
+
+
+def remedy(dtype: Any) -> str:
+    """Return what to pass in place of values that are no numbers."""
+    if dtype.kind in "mM":
+        return "pass times as numbers, (t - start) / np.timedelta64(1, 's')"
+    return "pass numbers, such as np.asarray(values, float)"
 
 
 def is_foreign(value: Any) -> bool:

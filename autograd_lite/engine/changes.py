@@ -21,8 +21,8 @@ from autograd_lite.engine.table import Plan
 
 _EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
 _WHOLE = 1 << 14  # bytes up to which a read-only array is looked at whole
-# An array, its shape and dtype, whether it was read-only, its fingerprint, the argument's number:
-Watched = tuple[Any, Any, Any, bool, bytes | bytearray, int]
+# An array, its shape, its dtype, its fingerprint (bytes, if it was read-only), its argument:
+Watched = tuple[Any, Any, Any, bytes | bytearray, int]
 
 
 def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | None:
@@ -39,9 +39,8 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             continue
         for array in items:
             if isinstance(array, np.ndarray):
-                frozen = is_frozen(array)
-                content = _glimpse(array) if frozen else fingerprint(array)
-                found.append((array, array.shape, array.dtype, frozen, content, source))
+                content = _glimpse(array) if is_frozen(array) else fingerprint(array)
+                found.append((array, array.shape, array.dtype, content, source))
     return found or None
 
 
@@ -73,7 +72,10 @@ def fingerprint(array: Any) -> bytearray:
 def _content(array: Any) -> Any:
     """Return a fingerprint's bytes, not copied where they are the array's own."""
     if array.nbytes <= _EXACT:
-        return array.data if array.flags.c_contiguous else array.tobytes()
+        try:
+            return array.data if array.flags.c_contiguous else array.tobytes()
+        except ValueError:  # times are in no buffer
+            return array.tobytes()
     raw = array.ravel(order="K").view(np.uint8)
     words = raw[: len(raw) // 8 * 8].view(np.uint64)
     parts = [raw[len(words) * 8 :]]
@@ -92,11 +94,12 @@ def _glimpse(array: Any) -> bytes:
 
 def changed_argument(node: Node) -> tuple[Any, int] | None:
     """Return an array that a rule reads and that changed since the call, and its argument."""
-    for array, shape, dtype, frozen, before, place in node.watched or ():
-        same = array.shape == shape and array.dtype is dtype
-        if frozen:
-            same = same and is_frozen(array) and before == _glimpse(array)
-        if not (same and (frozen or before == _content(array))):
+    for array, shape, dtype, before, place in node.watched or ():
+        if before.__class__ is bytearray:
+            same = before == _content(array)
+        else:
+            same = is_frozen(array) and before == _glimpse(array)
+        if not same or array.shape != shape or array.dtype is not dtype:
             return array, place
     return None
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import remedy
+
 _SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
 
@@ -61,7 +63,16 @@ def name_error(error: Exception, name: str) -> None:
         error.add_note(f"in {name}")
 
 
+def check_no_times(error: Exception, name: str, arguments: Sequence[Any]) -> None:
+    """Say what to do about times, if they are why a function raised."""
+    for argument in arguments:
+        dtype = getattr(argument, "dtype", None)
+        if getattr(dtype, "kind", "") in ("m", "M"):
+            raise TypeError(f"{name} of {dtype}: {remedy(dtype)}") from error
+
+
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
+    check_no_times(error, name, arguments)
     shapes = [str(np.shape(a)) for a in arguments if hasattr(a, "shape")]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

@@ -10,14 +10,21 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import like_sequence, ordinary
+from autograd_lite.engine.arrays import like_sequence, values_of
 from autograd_lite.engine.modes import mode
-from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
+from autograd_lite.engine.names import (
+    check_no_times,
+    name_error,
+    name_of,
+    name_shapes,
+    outermost_function,
+)
 from autograd_lite.engine.nodes import Node, births
 from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
@@ -25,6 +32,8 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 _NO_KEYWORDS: dict[str, Any] = {}
 _MAY_CHANGE = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
 _AS_THEY_ARE = frozenset([float, int, bool, slice, np.float64])
+_NO_ARRAYS = frozenset([str, NoneType, tuple])  # but to ufuncs
+KNOWN: set[type] = {*_AS_THEY_ARE, str, NoneType, type(...), np.ndarray}  # and the class of tensors
 _new = object.__new__
 
 
@@ -66,7 +75,7 @@ def call(
                     exposed |= 1 << i
             elif not changes.is_own(values):
                 exposed |= 1 << i
-        elif argument.__class__ in _MAY_CHANGE:
+        elif argument.__class__ in _MAY_CHANGE and not (entry.ufunc and type(argument) is tuple):
             exposed |= 1 << i
         elif argument.__class__ not in _AS_THEY_ARE:
             exposed |= 1 << i
@@ -131,9 +140,9 @@ def _accepted(argument: Any, entry: Primitive) -> Any:
     """Return an argument that is no tensor, number or plain array, as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
         return np.array(argument) if entry.broadcasts else list(argument)
-    if entry.ufunc and not hasattr(argument, "dtype"):
-        return np.array(argument)
-    return ordinary(argument, entry.name)
+    if argument.__class__ in _NO_ARRAYS and not entry.ufunc:
+        return argument
+    return values_of(argument, entry.name, always=entry.ufunc)
 
 
 def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
@@ -156,6 +165,14 @@ def _call_other(
     function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Apply a function that has no rules of its own."""
+    if entry is not None:
+        for a in args:
+            kind = a.__class__
+            if kind not in KNOWN and (kind is not list or not KNOWN.issuperset(map(type, a))):
+                args = [known(argument, entry.name) for argument in args]
+                break
+        if kwargs:
+            kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
         for name in kwargs:
             if name not in entry.parameters:
@@ -169,7 +186,12 @@ def _call_other(
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return function(*bare(tuple(args)), **bare(kwargs))
+        arguments = bare(args)
+        try:
+            return function(*arguments, **bare(kwargs))
+        except TypeError as error:
+            check_no_times(error, entry.name, arguments)
+            raise
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
@@ -194,8 +216,22 @@ def wrap(array: Any, node: Node | None) -> Any:
     return tensor
 
 
+def known(value: Any, caller: str) -> Any:
+    """Return a value with arrays of any other kind in it, also inside lists, as ndarrays."""
+    kind = value.__class__
+    if kind is list or kind is tuple:
+        return (
+            value if KNOWN.issuperset(map(type, value)) else kind([known(v, caller) for v in value])
+        )
+    if kind in KNOWN:
+        return value
+    return values_of(value, caller)
+
+
 def bare(value: Any) -> Any:
     """Return a value with the tensors in it, also inside lists, tuples and dicts, as arrays."""
+    if value.__class__ in _AS_THEY_ARE:
+        return value
     if isinstance(value, Tensor):
         return value._values
     if type(value) in (list, tuple):

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from autograd_lite.engine.arrays import ordinary
+from autograd_lite.engine.arrays import remedy, values_of
 from autograd_lite.engine.nodes import Node
 from autograd_lite.engine.table import TABLE, Plan, Primitive, derivative
 
@@ -35,7 +35,7 @@ def own(
                 f"itself; pass every tensor as an argument of its own, not in a list, dict or "
                 f"closure"
             )
-        return ordinary(ans, plan.primitive.name), residual, False, False
+        return values_of(ans, plan.primitive.name), residual, False, False
     owner: Any = ans.base
     for i, argument in enumerate(arguments):
         if argument is ans:  # no two tensors hold one array object
@@ -48,7 +48,10 @@ def own(
 
 def not_real(name: str, dtype: Any) -> TypeError:
     """Return the error of a function whose result has no derivative."""
-    return TypeError(f"{name} gives {dtype} here; only real floating-point results have a gradient")
+    message = f"{name} gives {dtype} here; only real floating-point results have a gradient"
+    if dtype.kind in "mMOUS":
+        message += f"; {remedy(dtype)}"
+    return TypeError(message)
 
 
 class Outputs:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -323,7 +324,9 @@ class Primitive:
             tuple((rule, None if slots == everything else _picker(slots)) for rule, slots in rules),
             sources,
             arguments,
-            sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
+            functools.reduce(
+                operator.or_, (1 << s if s != self.variadic else -1 << s for _, s in arguments), 0
+            ),
             self._run(argnums, bound=self.variadic is not None),
             self._run(argnums, bound=True),
             self.recorded is not None,

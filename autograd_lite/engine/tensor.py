@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, ordinary
+from autograd_lite.engine.arrays import MASKED, copied, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, mode
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
-from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, node_of, wrap
+from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, known, node_of, wrap
 from autograd_lite.engine.tape import pullback
 
 _storing_gradients = threading.Lock()
@@ -58,6 +58,7 @@ class Tensor(Recorded, ArrayMethods):
     array([ 3., 12.])
     """
 
+    __pandas_priority__ = 5000  # pandas leaves operators to what is above its data frames, 4000
     __slots__ = ("_switched_off",)  # the leaf until requires_grad is switched on again
     _apply = staticmethod(call)
 
@@ -372,6 +373,14 @@ class Tensor(Recorded, ArrayMethods):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
         if self._node is not None:
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            if caller == "numpy.ma.core":
+                raise TypeError(f"np.ma: {MASKED}")
+            if (library := caller.partition(".")[0]) in ("pandas", "xarray"):
+                raise TypeError(
+                    f"{library}: as an array, a tensor that requires a gradient would lose its "
+                    f"derivative; write np.asarray(x) for the array x of {library} beside it"
+                )
             raise TypeError(
                 f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
                 f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
@@ -440,6 +449,8 @@ class Tensor(Recorded, ArrayMethods):
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
     def __getitem__(self, index: Any) -> Any:
+        if index.__class__ is tuple:
+            index = known(index, "indexing")
         return call(operator.getitem, (self, bare(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -458,11 +469,12 @@ class Tensor(Recorded, ArrayMethods):
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._values, bare(other))
+        self.data = function(self._values, bare(known(other, name_of(function))))
         return self
 
 
 recording.Tensor = Tensor
+recording.KNOWN.add(Tensor)
 
 
 def _retired(leaf: Leaf) -> RuntimeError:

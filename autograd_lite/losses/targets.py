@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine.arrays import values_of
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -55,8 +56,8 @@ class Options(NamedTuple):
 
 def checked_floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
-    if not isinstance(x, (np.ndarray, Tensor)):
-        x = np.asarray(x)
+    if x.__class__ is not np.ndarray and not isinstance(x, Tensor):
+        x = np.asarray(values_of(x, name))
     array = bare(x)
     shape = array.shape
     if array.dtype.kind != "f":
@@ -110,8 +111,8 @@ def checked_target(
     axis %= len(shape)
     classes = shape[axis]
     weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype)
-    if not isinstance(target, (np.ndarray, Tensor)):
-        target = np.asarray(target)
+    if target.__class__ is not np.ndarray and not isinstance(target, Tensor):
+        target = np.asarray(values_of(target, name))
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -185,7 +186,10 @@ def _checked_options(
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:
         return None
-    weight = np.asarray(weight, kernels.working(dtype))
+    weight = np.asarray(values_of(bare(weight), name))
+    if weight.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: the class weights must be numbers, not {weight.dtype}")
+    weight = weight.astype(kernels.working(dtype))
     if weight.shape != (classes,):
         raise ValueError(
             f"{name}: the class weights have shape {weight.shape}, but there are {classes} classes"
