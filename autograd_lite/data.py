@@ -192,7 +192,7 @@ def train_test_split(
     (array([0, 1, 4, 5]), array([2, 3]))
     """
     generator("train_test_split", rng)
-    sources = [np.asarray(a) for a in arrays]
+    sources = [np.asarray(ordinary(a, "train_test_split")) for a in arrays]
     if not sources or len({len(a) for a in sources}) > 1:
         raise ValueError(
             f"train_test_split: expected arrays of one length, got {[len(a) for a in sources]}"

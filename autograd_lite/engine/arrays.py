@@ -47,13 +47,12 @@ def values_of(value: Any, caller: str, *, always: bool = False) -> Any:
     TypeError
         If they are no numbers, or the array does not give them.
     """
+    if not (holds_values(value.__class__) or always):
+        return value
     if isinstance(value, np.generic) or is_foreign(value):
         return value
     if isinstance(value, np.ndarray):
         return np.asarray(ordinary(value, caller))
-    sequence = isinstance(value, (memoryview, MutableSequence)) and not isinstance(value, list)
-    if not (always or sequence or hasattr(type(value), "__array__")):
-        return value
     try:
         array = np.array(value)
     except (TypeError, RuntimeError) as error:
@@ -67,6 +66,13 @@ def values_of(value: Any, caller: str, *, always: bool = False) -> Any:
         )
     array.setflags(write=False)
     return array
+
+
+@functools.lru_cache(maxsize=1024)
+def holds_values(kind: type) -> bool:
+    """Whether objects of a class may be arrays, or sequences whose items may change."""
+    sequence = issubclass(kind, (memoryview, MutableSequence)) and not issubclass(kind, list)
+    return (hasattr(kind, "__array__") and not issubclass(kind, np.generic)) or sequence
 
 
 def _kind(value: Any) -> str:
@@ -100,8 +106,15 @@ def copied(data: Any, dtype: Any = None) -> Any:
 
 
 def as_array(value: Any) -> Any:
-    """Return a list or number as an array, and an array or tensor as it is."""
-    return value if hasattr(value, "shape") else np.asarray(value)
+    """Return anything but an array that speaks NumPy's protocols, or a tensor, as an ndarray."""
+    if _speaks_numpy(value.__class__):
+        return value
+    return np.asarray(values_of(value, "an argument"))
+
+
+@functools.lru_cache(maxsize=1024)
+def _speaks_numpy(kind: type) -> bool:
+    return hasattr(kind, "__array_function__") or issubclass(kind, np.generic)
 
 
 def possibly(mask: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import like_sequence, values_of
+from autograd_lite.engine.arrays import holds_values, like_sequence, values_of
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import (
     check_no_times,
@@ -32,8 +32,8 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 _NO_KEYWORDS: dict[str, Any] = {}
 _MAY_CHANGE = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
 _AS_THEY_ARE = frozenset([float, int, bool, slice, np.float64])
-_NO_ARRAYS = frozenset([str, NoneType, tuple])  # but to ufuncs
-KNOWN: set[type] = {*_AS_THEY_ARE, str, NoneType, type(...), np.ndarray}  # and the class of tensors
+# What holds no array of another kind; tensor.py adds the class of tensors.
+KNOWN: set[type] = {*_AS_THEY_ARE, list, str, NoneType, type(...), np.ndarray}
 _new = object.__new__
 
 
@@ -140,9 +140,9 @@ def _accepted(argument: Any, entry: Primitive) -> Any:
     """Return an argument that is no tensor, number or plain array, as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
         return np.array(argument) if entry.broadcasts else list(argument)
-    if argument.__class__ in _NO_ARRAYS and not entry.ufunc:
-        return argument
-    return values_of(argument, entry.name, always=entry.ufunc)
+    if entry.ufunc or holds_values(argument.__class__):
+        return values_of(argument, entry.name, always=entry.ufunc)
+    return argument
 
 
 def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
@@ -166,11 +166,7 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     if entry is not None:
-        for a in args:
-            kind = a.__class__
-            if kind not in KNOWN and (kind is not list or not KNOWN.issuperset(map(type, a))):
-                args = [known(argument, entry.name) for argument in args]
-                break
+        args = [a if a.__class__ in KNOWN else known(a, entry.name) for a in args]
         if kwargs:
             kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
@@ -217,15 +213,13 @@ def wrap(array: Any, node: Node | None) -> Any:
 
 
 def known(value: Any, caller: str) -> Any:
-    """Return a value with arrays of any other kind in it, also inside lists, as ndarrays."""
-    kind = value.__class__
-    if kind is list or kind is tuple:
-        return (
-            value if KNOWN.issuperset(map(type, value)) else kind([known(v, caller) for v in value])
-        )
-    if kind in KNOWN:
-        return value
-    return values_of(value, caller)
+    """Return an array of any other kind as an ndarray, also in a tuple, such as an index.
+
+    Those in a list are taken where they are read, each by itself.
+    """
+    if value.__class__ is tuple and not KNOWN.issuperset(map(type, value)):
+        return tuple([known(item, caller) for item in value])
+    return value if value.__class__ in KNOWN else values_of(value, caller)
 
 
 def bare(value: Any) -> Any:

@@ -35,7 +35,9 @@ def own(
                 f"itself; pass every tensor as an argument of its own, not in a list, dict or "
                 f"closure"
             )
-        return values_of(ans, plan.primitive.name), residual, False, False
+        if not isinstance(ans, np.generic):
+            ans = values_of(ans, plan.primitive.name)
+        return ans, residual, False, False
     owner: Any = ans.base
     for i, argument in enumerate(arguments):
         if argument is ans:  # no two tensors hold one array object

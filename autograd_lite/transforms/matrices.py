@@ -9,7 +9,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.transforms.reverse import grad
-from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
+from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
@@ -35,8 +35,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     argnums, several = argnums_of("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
-        trace = Trace("ag.jacobian", f, args, argnums, kwargs)
-        check_floats("ag.jacobian", trace)
+        trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
         for k, output in enumerate(map(bare, trace.outputs)):
             shape, size = np.shape(output), np.size(output)

@@ -9,7 +9,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, cotangent_for
-from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
+from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, matched
 
 
@@ -143,8 +143,7 @@ def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) 
     argnums, several = argnums_of(caller, argnum)
 
     def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
-        trace = Trace(caller, f, args, argnums, kwargs)
-        check_floats(caller, trace)
+        trace = Trace(caller, f, args, argnums, kwargs, floats=True)
         if len(trace.outputs) != 1:
             raise TypeError(
                 f"{caller}: the function must return a single number, "

@@ -29,7 +29,10 @@ def _alias(x: Any) -> Any:
 
 
 class Trace:
-    """A function applied once, and the way back from its outputs to the chosen arguments."""
+    """A function applied once, and the way back from its outputs to the chosen arguments.
+
+    ``floats`` says that all of these must be floating-point.
+    """
 
     def __init__(
         self,
@@ -38,10 +41,14 @@ class Trace:
         args: Sequence[Tree],
         argnums: Sequence[int],
         kwargs: dict[str, Any],
+        *,
+        floats: bool = False,
     ) -> None:
         argnums = positions(caller, argnums, len(args))
         born = next(births)
         self.originals, self.arranged = flatten([args[i] for i in argnums], caller)
+        if floats:
+            _check_floats(caller, self.originals)
         recorded = is_recording()
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
@@ -164,13 +171,13 @@ def _check_output(caller: str, output: Any) -> None:
         )
 
 
-def check_floats(caller: str, trace: Trace) -> None:
+def _check_floats(caller: str, originals: Sequence[Any]) -> None:
     """Raise TypeError unless all arguments to differentiate in are floating-point."""
-    for node, original in zip(trace.nodes, trace.originals):
-        if node is None:
+    for original in originals:
+        if not is_float(original):
             raise TypeError(
                 f"{caller}: cannot differentiate with respect to {kind_of(original)}; pass "
-                f"floating-point values"
+                f"floating-point values, such as np.asarray(x, float)"
             )
 
 
