@@ -63,16 +63,16 @@ def name_error(error: Exception, name: str) -> None:
         error.add_note(f"in {name}")
 
 
-def check_no_times(error: Exception, name: str, arguments: Sequence[Any]) -> None:
-    """Say what to do about times, if they are why a function raised."""
+def check_numbers(error: Exception, name: str, arguments: Sequence[Any]) -> None:
+    """Say what to pass in place of times, text or objects, if a function raised on them."""
     for argument in arguments:
         dtype = getattr(argument, "dtype", None)
-        if getattr(dtype, "kind", "") in ("m", "M"):
+        if getattr(dtype, "kind", "f") in "mMUSO":
             raise TypeError(f"{name} of {dtype}: {remedy(dtype)}") from error
 
 
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
-    check_no_times(error, name, arguments)
+    check_numbers(error, name, arguments)
     shapes = [str(np.shape(a)) for a in arguments if hasattr(a, "shape")]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

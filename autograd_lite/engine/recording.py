@@ -19,7 +19,7 @@ from autograd_lite.engine import changes, results
 from autograd_lite.engine.arrays import holds_values, like_sequence, values_of
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import (
-    check_no_times,
+    check_numbers,
     name_error,
     name_of,
     name_shapes,
@@ -179,6 +179,7 @@ def _call_other(
         try:
             return entry.formula(*args, **kwargs)
         except (ValueError, IndexError, TypeError) as error:
+            check_numbers(error, entry.name, [*args, *kwargs.values()])
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
@@ -186,7 +187,7 @@ def _call_other(
         try:
             return function(*arguments, **bare(kwargs))
         except TypeError as error:
-            check_no_times(error, entry.name, arguments)
+            check_numbers(error, entry.name, arguments)
             raise
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
