@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -116,7 +115,7 @@ def _matrix(values: Any) -> Any:
 
 
 def _pandas(make: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
-    return lambda v: make(import_module("pandas"), v)
+    return lambda v: make(pytest.importorskip("pandas"), v)
 
 
 def _nullable(pd: Any, v: Any) -> Any:
@@ -124,7 +123,7 @@ def _nullable(pd: Any, v: Any) -> Any:
 
 
 def _torch(v: Any, **options: Any) -> Any:
-    return import_module("torch").tensor(v, **options)
+    return pytest.importorskip("torch").tensor(v, **options)
 
 
 PEERS: dict[str, Callable[[Any], Any]] = {
@@ -139,8 +138,8 @@ PEERS: dict[str, Callable[[Any], Any]] = {
     "pandas.Series, category": _pandas(lambda pd, v: pd.Series(list("abc"), dtype="category")),
     "torch.Tensor": _torch,
     "torch.Tensor, requires_grad": lambda v: _torch([float(x) for x in v], requires_grad=True),
-    "jax.Array": lambda v: import_module("jax").numpy.asarray(v),
-    "xarray.DataArray": lambda v: import_module("xarray").DataArray(v),
+    "jax.Array": lambda v: pytest.importorskip("jax").numpy.asarray(v),
+    "xarray.DataArray": lambda v: pytest.importorskip("xarray").DataArray(v),
 }
 
 # The places: a function of a tensor and an array, and what the array holds there.
@@ -310,3 +309,61 @@ def test_what_each_kind_does_in_each_place(kind: str, place: str) -> None:
 @pytest.mark.parametrize("kind", PEERS)
 def test_what_other_libraries_arrays_do_in_each_place(kind: str, place: str) -> None:
     _check(kind, PEERS[kind], place)
+
+
+@pytest.mark.peer
+def test_data_frame() -> None:
+    pd = pytest.importorskip("pandas")
+    df = pd.DataFrame({"x": NUMBERS, "y": [1.0, 2.0, 3.0]}, index=[2, 1, 0])
+    x, y = df["x"].to_numpy().copy(), df["y"].to_numpy().copy()
+    w = ag.Tensor(W, requires_grad=True)
+    loss = np.mean((w * df["x"] - df["y"]) ** 2)
+    loss.backward()
+    np.testing.assert_allclose(w.grad, 2 / 3 * (W * x - y) * x)
+    table = df.to_numpy().copy()
+    for compute, expected in (
+        (lambda v: v * df, lambda v: v * table),
+        (lambda v: df - v, lambda v: table - v),
+        (lambda v: v @ df.T, lambda v: v @ table.T),
+        (lambda v: (v * np.ones((3, 2)))[df > 1], lambda v: (v * np.ones((3, 2)))[table > 1]),
+        (lambda v: ag.softmax(v * df), lambda v: ag.softmax(v * table)),
+        (lambda v: ag.cross_entropy(v * np.ones((3, 2)), df / 5), None),
+    ):
+        v = np.array([1.0, 2.0])
+        wanted = expected or (lambda v: ag.cross_entropy(v * np.ones((3, 2)), table / 5))
+        slope = ag.grad(lambda v, f=compute: np.sum(f(v) ** 2))(v)
+        np.testing.assert_array_equal(slope, ag.grad(lambda v, f=wanted: np.sum(f(v) ** 2))(v))
+    model = ag.nn.Linear(2, 1, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(model(df).data, model(table).data)
+    for features, target in ag.data.Batches(df, df["y"], batch_size=3, shuffle=False):
+        np.testing.assert_array_equal(features, table)
+        np.testing.assert_array_equal(target, y)
+    with pytest.raises(TypeError, match=BY_PANDAS):
+        df @ ag.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=BY_PANDAS):
+        np.matmul(df, ag.Tensor([1.0, 2.0], requires_grad=True))
+    with pytest.raises(TypeError, match=r"respect to DataFrame; pass floating-point values, such"):
+        ag.grad(np.sum)(df)
+
+
+@pytest.mark.peer
+def test_argument_of_a_transform_that_is_another_librarys() -> None:
+    pd, torch = pytest.importorskip("pandas"), pytest.importorskip("torch")
+    series = pd.Series(NUMBERS, index=[2, 1, 0])
+    gradient = ag.grad(lambda x: np.sum(x**3))(series)
+    assert type(gradient) is np.ndarray
+    np.testing.assert_allclose(gradient, 3 * np.array(NUMBERS) ** 2)
+    with pytest.raises(TypeError, match=r"ag\.grad: cannot differentiate .* torch\.float64; pass"):
+        ag.grad(np.sum)(torch.tensor(NUMBERS, dtype=torch.float64))
+
+
+def test_view_of_a_memory_map_is_read_where_it_is(tmp_path: Any) -> None:
+    x = np.memmap(tmp_path / "x", float, "w+", shape=3)
+    x[:] = NUMBERS
+    w = ag.Tensor(W, requires_grad=True)
+    loss = np.sum(w * x)
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, NUMBERS)
+    x[0] = 100
+    with pytest.raises(RuntimeError, match="was changed between the call"):
+        loss.backward()
