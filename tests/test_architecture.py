@@ -49,7 +49,7 @@ LIMITS = {
     "checkpoint": 195,
     "training": 480,
     "sklearn": 285,
-    "transforms": 310,
+    "transforms": 370,
     "checks": 560,
     "graphs": 1_920,
 }

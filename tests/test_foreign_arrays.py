@@ -19,6 +19,11 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.engine.names import name_of
+from autograd_lite.engine.table import TABLE
+from tests.harness import is_elementwise, ufunc_samples
+from tests.sample import Sample
+from tests.samples import SAMPLES
 
 LABELS = [2, 0, 1]  # which are an index, and numbers too
 NUMBERS = [1.5, 0.5, 2.0]
@@ -367,3 +372,37 @@ def test_view_of_a_memory_map_is_read_where_it_is(tmp_path: Any) -> None:
     x[0] = 100
     with pytest.raises(RuntimeError, match="was changed between the call"):
         loss.backward()
+
+
+OPERANDS: dict[Any, list[Sample]] = {}
+for _sample in (
+    *(s for f in TABLE if is_elementwise(f) for s in ufunc_samples(TABLE[f])),
+    *SAMPLES,
+):
+    _module = getattr(_sample.function, "__module__", None) or ""
+    _public = isinstance(_sample.function, np.ufunc) or _module.startswith(("numpy", "scipy"))
+    if len(_sample.arrays) > 1 and _public:
+        OPERANDS.setdefault(_sample.function, []).append(_sample)
+
+
+@pytest.mark.parametrize("kind", [Holder, Labelled])
+@pytest.mark.parametrize("samples", OPERANDS.values(), ids=[name_of(f) for f in OPERANDS])
+def test_operands_of_every_function(kind: Any, samples: list[Sample]) -> None:
+    """With one array a tensor and the others foreign, the same as with ndarrays."""
+    for sample in samples:
+        if sample.function is np.select:
+            continue  # NumPy does not look at its default, with ndarrays neither
+        arrays = sample.arrays
+        for k in range(len(arrays)):
+            results = []
+            for make in (lambda a: a, kind):
+                w = ag.Tensor(arrays[k], requires_grad=True)
+                value = sample(*(w if i == k else make(a) for i, a in enumerate(arrays)))
+                parts = value if isinstance(value, (tuple, list)) else [value]
+                tensors = [part for part in parts if isinstance(part, ag.Tensor)]
+                if tensors:  # of np.full_like, the second argument alone has a derivative
+                    sum(np.sum(part**2) for part in tensors).backward()
+                bare = [part.data if isinstance(part, ag.Tensor) else part for part in parts]
+                results.append([*bare, w.grad if tensors else 0.0])
+            for got, wanted in zip(*results, strict=True):
+                np.testing.assert_array_equal(got, wanted, err_msg=str(sample))
