@@ -39,7 +39,8 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             continue
         for array in items:
             if isinstance(array, np.ndarray):
-                content = _glimpse(array) if is_frozen(array) else fingerprint(array)
+                changes = array.flags.writeable or not is_frozen(array)
+                content = fingerprint(array) if changes else _glimpse(array)
                 found.append((array, array.shape, array.dtype, content, source))
     return found or None
 

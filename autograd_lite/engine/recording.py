@@ -166,7 +166,10 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     if entry is not None:
-        args = [a if a.__class__ in KNOWN else known(a, entry.name) for a in args]
+        for argument in args:
+            if argument.__class__ not in KNOWN:
+                args = known(tuple(args), entry.name)
+                break
         if kwargs:
             kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
