@@ -20,8 +20,8 @@ MASKED += "np.where"
 
 def ordinary(array: Any, caller: str) -> Any:
     """Return anything but an array of a kind whose arithmetic the rules do not know."""
-    if array.__class__ is np.ndarray or not isinstance(array, np.ndarray):
-        return array
+    if not isinstance(array, np.ndarray) or array.__class__ is np.ndarray:
+        return array  # before asking for np.ma, which takes long to load
     if isinstance(array, np.matrix):
         raise TypeError(
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import remedy
 from autograd_lite.engine.nodes import Leaf, Node, births
 from autograd_lite.engine.table import Plan
 
@@ -39,9 +40,12 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             continue
         for array in items:
             if isinstance(array, np.ndarray):
+                dtype = array.dtype
+                if dtype.hasobject:
+                    raise TypeError(f"{plan.primitive.name} of {dtype}: {remedy(dtype)}")
                 changes = array.flags.writeable or not is_frozen(array)
                 content = fingerprint(array) if changes else _glimpse(array)
-                found.append((array, array.shape, array.dtype, content, source))
+                found.append((array, array.shape, dtype, content, source))
     return found or None
 
 

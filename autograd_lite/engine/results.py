@@ -29,14 +29,8 @@ def own(
     """
     ans, residual = ans if plan.leaves_residual else (ans, None)
     if ans.__class__ is not np.ndarray:
-        if hasattr(ans, "_node"):
-            raise TypeError(
-                f"{plan.primitive.name} computed with a tensor that is not one of its arguments "
-                f"itself; pass every tensor as an argument of its own, not in a list, dict or "
-                f"closure"
-            )
         if not isinstance(ans, np.generic):
-            ans = values_of(ans, plan.primitive.name)
+            ans = _known_kind(ans, plan.primitive.name)
         return ans, residual, False, False
     owner: Any = ans.base
     for i, argument in enumerate(arguments):
@@ -46,6 +40,16 @@ def own(
             if argument is owner or argument.base is owner:
                 return ans, residual, bool(exposed >> i & 1), owner.size > SMALL  # type: ignore[union-attr]
     return ans, residual, owner is not None, owner is not None
+
+
+def _known_kind(ans: Any, name: str) -> Any:
+    """Return a result of another kind as an ndarray; raise for a tensor, or what holds none."""
+    if hasattr(ans, "_node"):
+        raise TypeError(
+            f"{name} computed with a tensor that is not one of its arguments itself; pass every "
+            f"tensor as an argument of its own, not in a list, dict or closure"
+        )
+    return values_of(ans, name)
 
 
 def not_real(name: str, dtype: Any) -> TypeError:
@@ -102,7 +106,7 @@ def part(node: Node, result: Any, number: int) -> Node | None:
     if result.dtype.kind != "f":
         return None
     plan = cast(Primitive, TABLE[_result]).plan(1)
-    kept = plan.keep((None, number, None, None, node))
+    kept = plan.keep((None, number), None, None, (node,))
     exposed = getattr(result, "base", None) is not None
     own = Node(plan, (node,), kept, None, result.shape, result.dtype, exposed)
     own.note = result

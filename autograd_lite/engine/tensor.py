@@ -12,21 +12,25 @@ import sys
 import threading
 from collections.abc import Callable
 from types import NoneType
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import MASKED, copied, ordinary
 from autograd_lite.engine.changes import is_own, move
+from autograd_lite.engine.cotangents import cotangent_for, retired, unshared
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.modes import is_recording, mode
-from autograd_lite.engine.names import name_of, outermost_function
-from autograd_lite.engine.nodes import Leaf, Node, note_of
+from autograd_lite.engine.modes import is_recording, mode, reads
+from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
+from autograd_lite.engine.nodes import Leaf, note_of
+from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, known, node_of, wrap
+from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.tape import pullback
 
+_UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 _storing_gradients = threading.Lock()
 
 
@@ -93,22 +97,15 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ attributes
 
     @property
-    def data(self) -> Any:
+    def data(self) -> NDArray[Any]:
         """The values, as an array.
 
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
         recorded result are read-only, and those of a view of another tensor may be.
         """
-        node = self._node
-        if node is None:
-            self._thaw()
-        elif not isinstance(node, Leaf):
-            self._freeze()
-        elif not node.exposed:
-            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
-            self._values = node.value = self._values.copy()
-            node.exposed = True
-        return self._values
+        if reads.get() is not None:
+            self._note_read("data")
+        return self._shared()  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -138,6 +135,19 @@ class Tensor(Recorded, ArrayMethods):
                 self._node.value = self._values
                 self._node.exposed = False
 
+    def _shared(self) -> Any:
+        """Return the values as others may have them: see :attr:`data`."""
+        node = self._node
+        if node is None:
+            self._thaw()
+        elif not isinstance(node, Leaf):
+            self._freeze()
+        elif not node.exposed:
+            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+            self._values = node.value = self._values.copy()
+            node.exposed = True
+        return self._values
+
     def _thaw(self) -> None:
         """Let others write to the values; graphs that read them so far keep those they read."""
         if is_own(self._values):
@@ -162,13 +172,26 @@ class Tensor(Recorded, ArrayMethods):
             note_of(self._node).name = name
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Gradient:
         """The gradient that :meth:`backward` stored: an array of the tensor's own.
 
-        A tensor under ``create_graph=True``; None before the first backward, and for results.
+        A tensor under ``create_graph=True``; None before the first backward, and for results, of
+        which a UserWarning says so.
         """
         node = self._node
-        return node.grad if isinstance(node, Leaf) else None
+        if isinstance(node, Leaf):
+            return node.grad
+        if node is not None:
+            several = isinstance(node.parents[0].dtype, tuple)
+            plan = node.parents[0].plan if several else node.plan
+            assert plan is not None
+            warn(
+                f"Tensor.grad of a result (of {plan.primitive.name}) is always None: backward "
+                f"stores the gradients of leaves alone; update a leaf W by "
+                f"`W.data -= rate * W.grad` or an optimiser, so that it stays one; "
+                f"ag.graph(loss, grads=True) shows the gradients of results"
+            )
+        return None
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
@@ -192,7 +215,12 @@ class Tensor(Recorded, ArrayMethods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to or through this tensor."""
+        """Whether gradients flow to or through this tensor.
+
+        Of a leaf, it can be switched. While it is off, ``.grad`` is None, and what was computed
+        from the leaf before refuses to be differentiated: its gradient would have no place. When it
+        is on again, both are as before.
+        """
         return self._node is not None
 
     @requires_grad.setter
@@ -254,9 +282,9 @@ class Tensor(Recorded, ArrayMethods):
         return self._values.nbytes  # type: ignore[no-any-return]
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The data type of the elements."""
-        return self._values.dtype
+        return self._values.dtype  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------ gradients
 
@@ -294,6 +322,7 @@ class Tensor(Recorded, ArrayMethods):
         >>> x.grad
         array(6.)
         """
+        __tracebackhide__ = True
         if create_graph and not is_recording():
             raise ValueError(
                 "Tensor.backward: create_graph=True records the gradients, and under no_grad "
@@ -314,7 +343,7 @@ class Tensor(Recorded, ArrayMethods):
             leaf: Any
             for leaf in found:  # all before any is stored: one may raise
                 if leaf.retired:
-                    raise _retired(leaf)
+                    raise retired(leaf)
                 if leaf.grad is not None:
                     total = leaf.grad + found[leaf]
                     found[leaf] = (
@@ -327,27 +356,40 @@ class Tensor(Recorded, ArrayMethods):
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
-        self.grad = None
+        if self.is_leaf:
+            self.grad = None
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
-        return wrap(self.data, None)  # type: ignore[no-any-return]
+        return wrap(self._shared(), None)  # type: ignore[no-any-return]
 
-    def numpy(self) -> Any:
+    def numpy(self) -> NDArray[Any]:
         """Return the values as an array, not copied; the same as ``data``."""
-        return self.data
+        self._note_read("numpy()")
+        return self._shared()  # type: ignore[no-any-return]
 
     def item(self, *place: Any) -> Any:
         """Return the single value of a one-element tensor, or that at a place, as a number."""
+        self._note_read("item()")
         return self._values.item(*place)
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
+        self._note_read("tolist()")
         return self._values.tolist()
+
+    def _note_read(self, how: str) -> None:
+        """Note that values leave a tensor whose derivative a transform is computing."""
+        if self._node is not None and (seen := reads.get()) is not None:
+            seen.append((how, *user_line()))
 
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if kwargs:
+            usual = _UFUNC_OPTIONS
+            kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -369,9 +411,16 @@ class Tensor(Recorded, ArrayMethods):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
+        __tracebackhide__ = True
         return call(function, args, kwargs)
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
+    # "Of objects": so that NumPy's stubs leave the type of ``array @ tensor`` open; docs/types.md.
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.object_]:
         if self._node is not None:
             caller = sys._getframe(1).f_globals.get("__name__", "")
             if caller == "numpy.ma.core":
@@ -381,11 +430,7 @@ class Tensor(Recorded, ArrayMethods):
                     f"{library}: as an array, a tensor that requires a gradient would lose its "
                     f"derivative; write np.asarray(x) for the array x of {library} beside it"
                 )
-            raise TypeError(
-                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
-                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
-                f"to join tensors"
-            )
+            raise derivative_lost("np.asarray or np.array")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
@@ -419,8 +464,8 @@ class Tensor(Recorded, ArrayMethods):
         if self._node is not None:
             raise TypeError(
                 f"{function}() of a tensor that requires a gradient would lose its derivative "
-                f"(math functions call it too); use tensor.item() if that is meant, np functions "
-                f"otherwise"
+                f"(math functions and array[i] = tensor call it too); use tensor.item() if that is "
+                f"meant, else np functions, and np.stack or np.where to build an array"
             )
         return self._values.item()
 
@@ -436,6 +481,8 @@ class Tensor(Recorded, ArrayMethods):
 
     def __reduce__(self) -> Any:
         if type(self._node) not in (NoneType, Leaf):
+            if outermost_function("").startswith("plt."):  # which copies what it draws
+                raise derivative_lost("")
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
                 "use tensor.detach() to keep its values, np.copy(tensor) for a copy that "
@@ -448,10 +495,11 @@ class Tensor(Recorded, ArrayMethods):
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> Tensor:
+        __tracebackhide__ = True
         if index.__class__ is tuple:
             index = known(index, "indexing")
-        return call(operator.getitem, (self, bare(index)))
+        return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -469,21 +517,18 @@ class Tensor(Recorded, ArrayMethods):
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._values, bare(known(other, name_of(function))))
-        return self
+        leaf = self  # what is assigned to self.data, completion would take for its type
+        leaf.data = function(self._values, bare(known(other, name_of(function))))
+        return leaf
 
 
 recording.Tensor = Tensor
 recording.KNOWN.add(Tensor)
 
-
-def _retired(leaf: Leaf) -> RuntimeError:
-    return RuntimeError(
-        f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
-        f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
-        f"read it, so that its gradient would be lost; switch it on again, or compute the loss "
-        f"again"
-    )
+# For type checkers and completion, where Any stands for what would only be in the way: None before
+# the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
+Gradient = Union[NDArray[Any], Any]  # noqa: UP007
+Result = Union[Tensor, Any]  # noqa: UP007
 
 
 def overwritable(leaf: Tensor) -> Any:
@@ -498,44 +543,6 @@ def overwritable(leaf: Tensor) -> Any:
         assert isinstance(leaf._node, Leaf)
         move(leaf._node)
     return leaf._values
-
-
-def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
-    """Return the cotangent to start from, checked against the output."""
-    if gradient is None:
-        shape, dtype = output.shape, output.dtype
-        if shape == ():
-            return dtype.type(1)
-        if output.size != 1:
-            raise ValueError(
-                f"{caller}: the output has shape {shape}, not a single number; "
-                f"give a gradient of that shape, or reduce it (np.sum) first"
-            )
-        return np.ones(shape, dtype)
-    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
-    if g.dtype.kind not in "fiub":
-        raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
-    if g.shape != output.shape:
-        raise ValueError(
-            f"{caller}: the gradient has shape {g.shape}, but the output has shape {output.shape}"
-        )
-    return g if g.dtype == output.dtype else g.astype(output.dtype)
-
-
-def unshared(found: dict[Node, Any], node: Node) -> Any:
-    """Return a cotangent that a pullback found as an array that nobody else holds.
-
-    Copied, unless the dictionary's reference is the only one (the call makes the second) and the
-    array is no view of another, in the leaf's dtype: a sum has the machine's order of bytes.
-    """
-    if (
-        sys.getrefcount(found[node]) == 2
-        and isinstance(found[node], np.ndarray)
-        and found[node].base is None
-        and found[node].dtype is node.dtype
-    ):
-        return found[node]
-    return np.array(found[node], node.dtype)
 
 
 def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

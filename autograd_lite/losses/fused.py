@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import kernels
 from autograd_lite.losses.probabilities import _log_softmax, _softmax
 from autograd_lite.losses.targets import Options, Reduction, checked
@@ -52,7 +52,7 @@ def cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return the softmax cross-entropy ``-sum(y * log(softmax(z)))``, as one fused node.
 
     Parameters
@@ -104,6 +104,7 @@ def cross_entropy(
     >>> z.grad
     array([[-0.33475904,  0.24472847,  0.09003057]])
     """
+    __tracebackhide__ = True
     logits, target, options = checked(
         "ag.cross_entropy", logits, target, axis, weight, ignore_index, label_smoothing, reduction
     )
@@ -150,7 +151,7 @@ def _cross_entropy_explained(
     """Return how the rule reads, and the ŷ and y that it speaks of."""
     y = target
     if y.ndim < logits.ndim:
-        others = [i for i in range(logits.ndim) if i != options.axis]
+        others = tuple(i for i in range(logits.ndim) if i != options.axis)
         classes = np.expand_dims(np.arange(logits.shape[options.axis]), others)
         y = (np.expand_dims(target, options.axis) == classes).astype(logits.dtype)
         y = y * (1 - options.smoothing) + options.smoothing / classes.size

@@ -86,6 +86,7 @@ def checked(
     reduction: Reduction,
 ) -> tuple[Any, Any, Options]:
     """Return the arguments of a loss, checked before anything is computed."""
+    __tracebackhide__ = True
     logits = checked_floats(name, logits, axis)
     array = bare(logits)
     shape, dtype = array.shape, array.dtype
@@ -106,6 +107,7 @@ def checked_target(
     reduction: Reduction,
 ) -> tuple[Any, Options]:
     """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
+    __tracebackhide__ = True
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)
@@ -124,7 +126,8 @@ def checked_target(
             counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
             target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
-            target = target * np.expand_dims(weight, [i for i in range(len(shape)) if i != axis])
+            others = tuple(i for i in range(len(shape)) if i != axis)
+            target = target * np.expand_dims(weight, others)
         if reduction == "mean":
             scale = _one_over(math.prod(shape) // classes, dtype)
         return target, Options(axis, None, 0.0, scale, reduction)

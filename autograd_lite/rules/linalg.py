@@ -440,6 +440,15 @@ def _eig(g: Any, ans: Any) -> Any:
     return np.linalg.solve(_t(v), inner @ _t(v))
 
 
+@primitive(_eig, name="np.linalg.eig")
+def _real_eig(a: Any) -> Any:
+    """Return values and vectors, real where no imaginary part is left: NumPy 2.5 has complex."""
+    ans: Any = np.linalg.eig(a)
+    if ans.eigenvalues.dtype.kind != "c" or ans.eigenvalues.imag.any():
+        return ans
+    return ans._make(part.real.copy() for part in ans)
+
+
 def _svd_a(g: Any, ans: Any) -> Any:
     """Return the cotangent of ``a`` in ``a = u diag(s) vᵀ``, ``u`` and ``v`` of few columns.
 
@@ -536,7 +545,6 @@ derivative(np.linalg.slogdet,   lambda g, a: g[1][..., None, None] * _t(np.linal
 derivative(np.linalg.pinv,      _pinv)
 derivative(np.linalg.cholesky,  _cholesky)
 derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
-derivative(np.linalg.eig,       _eig)
 
 # ---------------------------------------------------------------------------- formulas of one line
 enter_composite(np.vdot,        lambda a, b: as_array(a).reshape(-1) @ as_array(b).reshape(-1))
@@ -551,7 +559,8 @@ enter_composite(np.linalg.vecdot, lambda x1, x2, /, *, axis=-1: np.vecdot(
                                      np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)))
 enter_composite(np.linalg.svdvals, lambda x, /: np.linalg.svd(x, compute_uv=False))
 enter_composite(np.linalg.eigvalsh, lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
-enter_composite(np.linalg.eigvals, lambda a: np.linalg.eig(a)[0])
+enter_composite(np.linalg.eig, lambda a: _real_eig(a))
+enter_composite(np.linalg.eigvals, lambda a: _real_eig(a)[0])
 # fmt: on
 
 constant(np.linalg.matrix_rank, np.einsum_path)

@@ -186,11 +186,12 @@ constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.co
 
 
 # ---------------------------------------------------------------------------- formulas
+# Where NumPy's stubs know a keepdims that is literally True or False alone, it is typed Any.
 
 
 @composite(np.average)
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False
 ) -> Any:
     """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
     a = as_array(a)
@@ -265,7 +266,7 @@ def _count(a: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @composite(np.nanvar)
-def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: Any = False) -> Any:
     """Return the variance of the elements that are not nan."""
     centered = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     count = _count(a, axis, keepdims) - ddof
@@ -395,7 +396,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     if ord == 0:
         return np.sum(np.abs(np.sign(x)), axis=axes)
     largest = np.max if x.size else np.sum  # of nothing, NumPy's is 0
-    reduce = {1: np.sum, math.inf: largest, -math.inf: np.min}.get(ord)
+    reduce: Any = {1: np.sum, math.inf: largest, -math.inf: np.min}.get(ord)
     return _p_norm(x, ord, axes) if reduce is None else reduce(np.abs(x), axis=axes)
 
 

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.recording import bare
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
+@names_keywords
 def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Jacobian of a function as a function of the same arguments.
 
@@ -35,6 +37,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     argnums, several = argnums_of("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
         trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
         for k, output in enumerate(map(bare, trace.outputs)):
@@ -57,6 +60,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return jacobian_at
 
 
+@names_keywords
 def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Hessian of a function to a single number, as a function of the same arguments.
 

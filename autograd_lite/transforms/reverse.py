@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.recording import bare
-from autograd_lite.engine.tensor import Tensor, cotangent_for
+from autograd_lite.engine.cotangents import cotangent_for
+from autograd_lite.engine.recording import bare, node_of
+from autograd_lite.engine.tensor import Tensor
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, matched
 
 
+@names_keywords
 def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
     """Return a function's value and its pullback, the vector-Jacobian product.
 
@@ -39,11 +42,12 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     >>> pull(np.array([1.0, 10.0]))
     (array([ 3., 40.]), array([ 1., 20.]))
     """
+    __tracebackhide__ = True
     trace = Trace("ag.vjp", f, args, range(len(args)), kwargs)
     outputs = trace.rebuild_value(trace.outputs)
 
     def pull(g: Tree) -> tuple[Tree, ...]:
-        cotangents = matched("ag.vjp", "the cotangent", g, "the value", outputs)
+        cotangents = matched("ag.vjp", "the cotangent", g, "the value", outputs, _is_recorded)
         checked = [
             cotangent_for(output, cotangent, "ag.vjp") if isinstance(output, Tensor) else cotangent
             for output, cotangent in zip(trace.outputs, cotangents)
@@ -53,6 +57,11 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     return trace.value, pull
 
 
+def _is_recorded(output: Any) -> bool:
+    return node_of(output) is not None
+
+
+@names_keywords
 def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return a function that computes ``(f(*args), gradient)``.
 
@@ -68,7 +77,8 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------
@@ -78,6 +88,7 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return value_and_grad_named("ag.value_and_grad", f, argnum)
 
 
+@names_keywords
 def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the gradient of a function as a function of the same arguments.
 
@@ -93,12 +104,13 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------
-    >>> ag.grad(np.tanh)(0.5)
-    0.7864477329659274
+    >>> round(ag.grad(np.tanh)(0.5), 8)
+    0.78644773
     >>> ag.grad(ag.grad(lambda x: x**3))(2.0)
     12.0
     >>> ag.grad(lambda p, x: np.sum(p["w"] * x + p["b"]))({"w": 2.0, "b": 1.0}, np.arange(3))
@@ -107,6 +119,7 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return grad_named("ag.grad", f, argnum)
 
 
+@names_keywords
 def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     """Return the derivative of a function that acts on every element by itself.
 
@@ -127,6 +140,7 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     """
 
     def total(*args: Tree, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         return np.sum(f(*args, **kwargs))
 
     return grad_named("ag.elementwise_grad", total, argnum)
@@ -135,7 +149,12 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
 def grad_named(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
     """Return what :func:`grad` does; messages name the caller."""
     value_and_gradient = value_and_grad_named(caller, f, argnum)
-    return lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1]
+
+    def gradient(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
+        return value_and_gradient(*args, **kwargs)[1]
+
+    return gradient
 
 
 def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
@@ -143,6 +162,7 @@ def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) 
     argnums, several = argnums_of(caller, argnum)
 
     def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
+        __tracebackhide__ = True
         trace = Trace(caller, f, args, argnums, kwargs, floats=True)
         if len(trace.outputs) != 1:
             raise TypeError(

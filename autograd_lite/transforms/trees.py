@@ -93,10 +93,17 @@ def arguments_and(caller: str, what: str, given: Any, model: str, like: Any) -> 
     return matched(caller, what, given, model, like)
 
 
-def matched(caller: str, what: str, given: Tree, model: str, like: Tree) -> list[Any]:
+def matched(
+    caller: str,
+    what: str,
+    given: Tree,
+    model: str,
+    like: Tree,
+    varies: Callable[[Any], bool] = is_float,
+) -> list[Any]:
     """Return the leaves of a tree that matches another, in the other's order.
 
-    None stands for nothing beside what is not floating-point.
+    None stands for nothing beside what does not vary.
 
     Raises
     ------
@@ -110,10 +117,11 @@ def matched(caller: str, what: str, given: Tree, model: str, like: Tree) -> list
         keys = like if isinstance(like, dict) else range(len(like))
         leaves = []
         for k in keys:
-            leaves += matched(caller, f"{what}[{k!r}]", given[k], f"{model}[{k!r}]", like[k])
+            place = f"[{k!r}]"
+            leaves += matched(caller, what + place, given[k], model + place, like[k], varies)
         return leaves
     if given is None:
-        if not is_float(like):
+        if not varies(like):
             return [None]
         raise ValueError(f"{here} is None; where there is none, pass zeros: np.zeros_like of it")
     if np.shape(bare(given)) != np.shape(bare(like)):
