@@ -37,20 +37,20 @@ ALLOWED = {
     "graphs": ENGINE,
 }
 # Lines of code that each part may have: some 5 % above what it has, so that a repair fits and
-# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,150 lines of
+# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,230 lines of
 # rules.
 LIMITS = {
     "__init__": 130,
-    "engine": 1_920,
-    "rules": 1_200,
-    "losses": 880,
+    "engine": 1_980,
+    "rules": 1_230,
+    "losses": 1_000,
     "nn": 880,
     "optim": 650,
     "data": 130,
     "checkpoint": 195,
     "training": 480,
     "sklearn": 285,
-    "transforms": 460,
+    "transforms": 470,
     "checks": 600,
     "graphs": 1_920,
 }

@@ -224,7 +224,7 @@ REFUSED: dict[str, str | dict[str, str]] = {
     "datetime64": f"{TIMES}|{ELSEWHERE}",
     "text": f"{NO_NUMBERS}|{ELSEWHERE}",
     "objects": f"{NO_NUMBERS}|{ELSEWHERE}",
-    "decimals": f"{NO_NUMBERS}|{ELSEWHERE}|the cotangent is a list",
+    "decimals": f"{NO_NUMBERS}|{ELSEWHERE}|the cotangent is a list|unsupported operand",
     "fractions": f"{NO_NUMBERS}|{ELSEWHERE}|the cotangent is a list",
     "list": {"argument of vjp": "the cotangent is a list of 3, but the value is of shape"},
     "tuple": {

@@ -105,16 +105,51 @@ def copied(data: Any, dtype: Any = None) -> Any:
     return np.array(data, dtype=dtype)
 
 
-def as_array(value: Any) -> Any:
-    """Return anything but an array that speaks NumPy's protocols, or a tensor, as an ndarray."""
+def kind(*arrays: Any) -> Any:
+    """Return what NumPy's ``like=`` takes to make an array of the kind of arrays or tensors.
+
+    The first one that is foreign, else None: an ndarray is made.
+    """
+    for array in arrays:
+        if array.__class__ is not np.ndarray and hasattr(array, "__array_function__"):
+            values = getattr(array, "_values", array)
+            if values.__class__ is not np.ndarray and is_foreign(values):
+                return values
+    return None
+
+
+def as_array(value: Any, like: Any = None) -> Any:
+    """Return anything but an array that speaks NumPy's protocols, or a tensor, as one of a kind."""
     if _speaks_numpy(value.__class__):
         return value
-    return np.asarray(values_of(value, "an argument"))
+    return np.asarray(values_of(value, "an argument"), like=like)
 
 
 @functools.lru_cache(maxsize=1024)
 def _speaks_numpy(kind: type) -> bool:
     return hasattr(kind, "__array_function__") or issubclass(kind, np.generic)
+
+
+def in_kind(value: Any, model: Any) -> Any:
+    """Return an array or number as an array of the kind of a model.
+
+    What has to become another kind is converted by NumPy's ``asarray``, which an array that is to
+    stay on its device refuses.
+    """
+    if value.__class__ is np.ndarray is model.__class__:
+        return value
+    like = kind(model)
+    return value if like is not None and is_foreign(value) else np.asarray(value, like=like)
+
+
+def as_arrays(values: Any) -> list[Any]:
+    """Return lists and numbers as arrays of the kind of their neighbours."""
+    arrays = list(values)
+    for array in arrays:
+        if not _speaks_numpy(array.__class__):
+            like = kind(*arrays)
+            return [as_array(array, like) for array in arrays]
+    return arrays
 
 
 def possibly(mask: Any) -> bool:

@@ -104,5 +104,5 @@ def check_numbers(error: Exception, name: str, arguments: Sequence[Any]) -> None
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
     check_numbers(error, name, arguments)
-    shapes = [str(np.shape(a)) for a in arguments if hasattr(a, "shape")]
+    shapes = [str(tuple(a.shape)) for a in arguments if hasattr(a, "shape")]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import holds_values, like_sequence, values_of
+from autograd_lite.engine.arrays import holds_values, kind, like_sequence, values_of
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import (
     check_numbers,
@@ -69,7 +69,7 @@ def call(
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
     if bound := kwargs or entry.binds:
-        args = entry.bind(args, kwargs)
+        args, bound = entry.bind(args, kwargs), kwargs or entry.binds
     arguments, parents = [], []
     # Of each argument a bit: it requires a gradient; others may write to it.
     tracked, exposed, bit = 0, 0, 1
@@ -88,8 +88,8 @@ def call(
             arguments.append(argument)
         else:
             exposed |= bit
-            kept = entry.kept
-            arguments.append(argument if argument.__class__ in kept else _taken(argument, entry))
+            ready = argument.__class__ in entry.kept
+            arguments.append(argument if ready else _taken(argument, entry, args))
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
@@ -128,8 +128,10 @@ def call(
 def _again(
     entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
 ) -> Any:
-    """Return what a call computes that raised TypeError, perhaps for want of a registry."""
+    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
     try:
+        if "registry" not in str(error):
+            raise error
         return called_by_the_user(run, arguments)
     except Exception as named:
         if named.__context__ is error:
@@ -153,13 +155,14 @@ def _several(
     return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
 
 
-def _taken(argument: Any, entry: Primitive) -> Any:
+def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
     """Return an argument that is no tensor, number or plain array as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument) if entry.broadcasts else list(argument)
-    if entry.ufunc or holds_values(argument.__class__):
-        return values_of(argument, entry.name, always=entry.ufunc)
-    return argument
+        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
+    if not (entry.ufunc or holds_values(argument.__class__)):
+        return argument
+    values = values_of(argument, entry.name, always=entry.ufunc)
+    return values if values is argument else np.asarray(values, like=kind(*args))
 
 
 def _unrecorded(

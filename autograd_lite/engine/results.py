@@ -136,5 +136,5 @@ def node_of_all(
     for dtype in dtypes:
         if dtype.kind == "c":
             raise TypeError(f"{name} gives {dtype} here; only real results have a gradient")
-    shapes = tuple(np.shape(result) for result in outputs)
+    shapes = tuple(result.shape for result in outputs)
     return Node(plan, parents, saved, watched, shapes, dtypes, True)

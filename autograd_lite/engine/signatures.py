@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.names import ufunc_of
 
 REQUIRED = inspect.Parameter.empty
@@ -58,6 +59,7 @@ class Signature:
         least = [i for i, default in enumerate(self.defaults, 1) if default is REQUIRED]
         self.required = max(least, default=0)  # how many parameters must be given an argument
         required = all(default is REQUIRED for default in self.defaults)
+        self.by_keyword = frozenset(self.names[self.positional :])
         self.simple = required and self.variadic is None and self.positional == len(kinds)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -81,6 +83,9 @@ class Signature:
             else:
                 if len(values) >= self.required:
                     return values
+        elif self.variadic is not None and kwargs.keys() == self.by_keyword:
+            if len(args) >= self.variadic:
+                return [*values, *(kwargs[name] for name in names[positional:])]
         return self._bound(args, kwargs)
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
@@ -118,16 +123,24 @@ class Signature:
     def by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function of this signature, to be called with what :meth:`bind` returns."""
         by_keyword = self.names[self.positional :]
-        if not by_keyword:
-            return function
 
         def called(*values: Any) -> Any:
-            if self.variadic is None and len(values) <= self.positional:
-                return function(*values)
+            if self.variadic is None:
+                if values and kind(values[0]) is not None:
+                    return self._as_given(function, values)
+                if len(values) <= self.positional:
+                    return function(*values)
             cut = len(values) - len(by_keyword)
             return function(*values[:cut], **dict(zip(by_keyword, values[cut:])))
 
         return called
+
+    def _as_given(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
+        """Call a function, defaults left out: another library's may have others, or elsewhere."""
+        given = [value is not default for value, default in zip(values, self.defaults)]
+        cut = [*given[: self.positional], False].index(False)
+        rest = zip(self.names[cut:], values[cut:], given[cut:])
+        return function(*values[:cut], **{name: value for name, value, own in rest if own})
 
     def packed(self, arguments: list[Any]) -> list[Any]:
         """Return the argument of each parameter from what :meth:`bind` returned."""

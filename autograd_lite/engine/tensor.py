@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import MASKED, copied, ordinary
+from autograd_lite.engine.arrays import MASKED, copied, in_kind, is_foreign, ordinary
 from autograd_lite.engine.changes import is_own, move
-from autograd_lite.engine.cotangents import cotangent_for, retired, unshared
+from autograd_lite.engine.cotangents import cotangent_for, of_leaf, retired, unshared
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, mode, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
@@ -114,11 +114,11 @@ class Tensor(Recorded, ArrayMethods):
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        given = np.asarray(bare(ordinary(values, "Tensor.data")))
+        given = in_kind(ordinary(bare(values), "Tensor.data"), self._values)
         if given.dtype.kind not in "fiub":
             raise TypeError(f"Tensor.data: expected real numbers, got {given.dtype}")
         with np.errstate(invalid="ignore"):
-            new = given.astype(self.dtype, copy=False)
+            new = given if given.dtype == self.dtype else given.astype(self.dtype)
         if self.dtype.kind != "f" and (new != given).any():
             raise TypeError(
                 f"Tensor.data: the values are not those of {self.dtype}, the dtype that the tensor "
@@ -130,7 +130,7 @@ class Tensor(Recorded, ArrayMethods):
                 f"make a new Tensor for another shape"
             )
         if new is not self._values:
-            self._values = new.copy()
+            self._values = copied(new, self.dtype)
             if isinstance(self._node, Leaf):
                 self._node.value = self._values
                 self._node.exposed = False
@@ -202,15 +202,15 @@ class Tensor(Recorded, ArrayMethods):
             if hasattr(self, "_switched_off"):
                 self._switched_off.grad = None
             return
-        if gradient is not None and np.shape(gradient) != self.shape:
-            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = np.asarray(ordinary(gradient, "Tensor.grad"))
+            gradient = in_kind(ordinary(gradient, "Tensor.grad"), self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            gradient = np.array(gradient, self.dtype)
+            gradient = copied(gradient, self.dtype)
         elif gradient is not None and (gradient.is_leaf or gradient.dtype != self.dtype):
             gradient = gradient.astype(self.dtype)  # a copy: who holds a leaf may write to it
+        if gradient is not None and gradient.shape != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 
     @property
@@ -279,7 +279,7 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self._values.nbytes  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -345,12 +345,9 @@ class Tensor(Recorded, ArrayMethods):
                 if leaf.retired:
                     raise retired(leaf)
                 if leaf.grad is not None:
-                    total = leaf.grad + found[leaf]
-                    found[leaf] = (
-                        total if isinstance(total, Tensor) else np.asarray(total, leaf.dtype)
-                    )
+                    found[leaf] = of_leaf(leaf.grad + found[leaf], leaf.dtype, leaf.value)
                 elif not create_graph:
-                    found[leaf] = unshared(found, leaf)
+                    found[leaf] = unshared(found, leaf, leaf.value)
             for leaf, total in found.items():
                 leaf.grad = total
 
@@ -436,8 +433,14 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
-        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+        foreign = is_foreign(self._values)
+        if foreign:  # whose values may not be asked for
+            cls = type(self._values)
+            values = f"{cls.__module__.split('.')[0]}.{cls.__name__}, shape={self.shape}"
+        else:
+            values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
+        unusual = foreign or self.dtype not in (float, int, bool)
+        extras = [f"dtype={self.dtype}"] if unusual else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"

@@ -15,17 +15,17 @@ from autograd_lite.losses.targets import checked_floats
 
 @primitive(lambda g, ans, axis: ans * (g - (ans * g).sum(axis=axis, keepdims=True)))
 def _softmax(x: Any, axis: int) -> Any:
-    return kernels.softmax(x, axis % x.ndim)
+    return kernels.of(x).softmax(x, axis % x.ndim)
 
 
 @primitive(lambda g, x, axis: g - _softmax(x, axis) * g.sum(axis=axis, keepdims=True))
 def _log_softmax(x: Any, axis: int) -> Any:
-    return kernels.log_softmax(x, axis % x.ndim)
+    return kernels.of(x).log_softmax(x, axis % x.ndim)
 
 
 @primitive(lambda g, x, axis: np.expand_dims(g, axis) * _softmax(x, axis))
 def _logsumexp(x: Any, axis: int) -> Any:
-    return kernels.logsumexp(x, axis % x.ndim)[()]
+    return kernels.of(x).logsumexp(x, axis % x.ndim)[()]
 
 
 @overload

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.engine.arrays import values_of
+from autograd_lite.engine.arrays import as_array, in_kind, is_foreign, kind, values_of
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -35,7 +35,8 @@ class Options(NamedTuple):
 
     def run(self, logits: Any, target: Any, want_gradient: bool) -> tuple[Any, Any]:
         """Return the loss and, if wanted, its gradient (of the losses' sum without a reduction)."""
-        losses, slope = kernels.cross_entropy(
+        kernel = kernels.of(logits)
+        losses, slope = kernel.cross_entropy(
             logits,
             target,
             self.axis,
@@ -47,7 +48,8 @@ class Options(NamedTuple):
         )
         if self.reduction == "none":
             return losses.astype(logits.dtype, copy=False)[()], slope
-        return logits.dtype.type(losses * self.scale), slope
+        loss, dtype = losses * self.scale, logits.dtype
+        return loss.astype(dtype) if kernel is kernels.whole else dtype.type(loss), slope
 
     def spread(self, g: Any) -> Any:
         """Return a cotangent of the loss as one that broadcasts against the logits."""
@@ -57,7 +59,7 @@ class Options(NamedTuple):
 def checked_floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
     if x.__class__ is not np.ndarray and not isinstance(x, Tensor):
-        x = np.asarray(values_of(x, name))
+        x = as_array(values_of(x, name))
     array = bare(x)
     shape = array.shape
     if array.dtype.kind != "f":
@@ -91,7 +93,16 @@ def checked(
     array = bare(logits)
     shape, dtype = array.shape, array.dtype
     return logits, *checked_target(
-        name, shape, dtype, target, axis, weight, ignore_index, label_smoothing, reduction
+        name,
+        shape,
+        dtype,
+        target,
+        axis,
+        weight,
+        ignore_index,
+        label_smoothing,
+        reduction,
+        like=kind(array),
     )
 
 
@@ -105,16 +116,21 @@ def checked_target(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: Reduction,
+    like: Any = None,
 ) -> tuple[Any, Options]:
-    """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
+    """Return labels, or soft targets with smoothing and weights worked in, and the options left.
+
+    Lists become arrays of the kind of ``like``. What asks for values is not checked of arrays whose
+    values cannot be asked.
+    """
     __tracebackhide__ = True
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)
     classes = shape[axis]
-    weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype)
+    weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype, like)
     if target.__class__ is not np.ndarray and not isinstance(target, Tensor):
-        target = np.asarray(values_of(target, name))
+        target = as_array(values_of(target, name), like)
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -167,6 +183,8 @@ def _labels(
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
+    if not isinstance(labels, np.ndarray):
+        return labels, counts
     # As unsigned numbers, negative labels are too large, too: one pass finds both.
     unsigned, classes = labels.view(np.uintp), shape[axis]
     if unsigned.size and unsigned.item(unsigned.argmax()) >= classes:
@@ -175,7 +193,13 @@ def _labels(
 
 
 def _checked_options(
-    name: str, weight: Any, ignore_index: Any, label_smoothing: Any, classes: int, dtype: Any
+    name: str,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    classes: int,
+    dtype: Any,
+    like: Any,
 ) -> Any:
     """Return the class weights as an array, or None; refuse what options cannot be."""
     if node_of(weight) is not None or node_of(label_smoothing) is not None:
@@ -189,7 +213,7 @@ def _checked_options(
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:
         return None
-    weight = np.asarray(values_of(bare(weight), name))
+    weight = as_array(values_of(bare(weight), name))
     if weight.dtype.kind not in "fiub":
         raise TypeError(f"{name}: the class weights must be numbers, not {weight.dtype}")
     weight = weight.astype(kernels.working(dtype))
@@ -197,9 +221,9 @@ def _checked_options(
         raise ValueError(
             f"{name}: the class weights have shape {weight.shape}, but there are {classes} classes"
         )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+    if not is_foreign(weight) and not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError(f"{name}: the class weights must be finite and not negative")
-    return weight
+    return weight if like is None else in_kind(weight, like)
 
 
 def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, axis: int) -> Any:
@@ -216,7 +240,7 @@ def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, ax
         )
     if target.dtype.kind not in "fiu":
         raise TypeError(f"{name}: soft targets must be numbers, not {target.dtype}")
-    if not np.isfinite(bare(target)).all():
+    if not is_foreign(bare(target)) and not np.isfinite(bare(target)).all():
         raise ValueError(f"{name}: the soft targets hold nan or inf")
     return target if target.dtype == dtype else target.astype(dtype)
 
@@ -232,10 +256,12 @@ def _out_of_range(name: str, labels: Any, wrong: Any, classes: int) -> IndexErro
 
 def _one_over(count: Any, dtype: Any) -> Any:
     """Return the 1/N of a mean; 0 where there is nothing to average."""
+    if is_foreign(count):
+        return np.where(count > 0, 1 / np.where(count > 0, count, 1), 0)
     if not count > 0:
         return 0.0
     return 1 / (float(count) if dtype.itemsize <= 8 else dtype.type(count))
 
 
 def _total(counts: Any) -> Any:
-    return counts.sum(dtype=np.result_type(counts, np.float64))
+    return counts.sum(dtype=np.result_type(counts.dtype, np.float64))

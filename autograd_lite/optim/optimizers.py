@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import require, shown
@@ -150,13 +151,14 @@ class Optimizer:
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
         for name in slots:
             if name not in state:
-                state[name] = np.zeros(p.shape, p.dtype)
+                state[name] = np.zeros(p.shape, p.dtype, like=kind(p))
         array = overwritable(p)
         arrays = [array, bare(p.grad), *[state[name] for name in slots]]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
-        scratch = self._scratch.get(array.dtype)
+        scratch = self._scratch.get((type(array), array.dtype))
         if scratch is None:
-            scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
+            scratch = np.empty((2, _BLOCK), array.dtype, like=kind(array))
+            self._scratch[type(array), array.dtype] = scratch
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
             whole = array.size <= _BLOCK
@@ -168,7 +170,7 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if not array.flags.c_contiguous:
+        if is_foreign(array) or not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
@@ -222,7 +224,7 @@ class Optimizer:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+    return {k: v.copy() if hasattr(v, "shape") else v for k, v in state.items()}
 
 
 class SGD(Optimizer):

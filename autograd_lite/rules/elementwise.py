@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import as_arrays, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
@@ -41,7 +42,7 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
         return g * y * x ** ((y or 2) - 1)  # a Python number leaves float32 as it is
     zero = (x == 0) & (y == 0)
-    return g * y * x ** (np.where(zero, 1, y - 1) if zero.any() else y - 1)
+    return g * y * x ** (np.where(zero, 1, y - 1) if possibly(zero) else y - 1)
 
 
 def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
@@ -54,7 +55,7 @@ def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
 def _share(g: Any, wins: Any, ties: Any) -> Any:
     """Return ``np.where(ties, g / 2, np.where(wins, g, 0))``: where two tie, half each."""
     d = np.where(wins, g, 0)
-    return np.where(ties, g / 2, d) if ties.any() else d
+    return np.where(ties, g / 2, d) if possibly(ties) else d
 
 
 def _lead(x: Any, y: Any) -> Any:
@@ -210,7 +211,7 @@ def polyval(p: Any, x: Any) -> Any:
 @composite(np.interp)
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
-    x, xp, fp = (a if hasattr(a, "shape") else np.asarray(a, float) for a in (x, xp, fp))
+    x, xp, fp = as_arrays((x, xp, fp))
     if not len(xp):
         if x.size:
             raise ValueError(f"np.interp: xp is empty, and x has {x.size} elements; give it points")

@@ -34,7 +34,7 @@ def _polygamma_x(g: Any, n: Any, x: Any) -> Any:
 @primitive(None, _polygamma_x)
 def _polygamma(n: int, x: Any) -> Any:
     """Return the n-th derivative of digamma."""
-    return sp.polygamma(n, x).astype(x.dtype)
+    return (-((-1.0) ** n) * math.factorial(n) * sp.zeta(n + 1, x)).astype(x.dtype)
 
 
 def _log_ndtr(g: Any, ans: Any, x: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.arrays import as_array, in_kind
 from autograd_lite.engine.cotangents import cotangent_for
 from autograd_lite.engine.recording import bare, wrap
 from autograd_lite.transforms.keywords import names_keywords
@@ -58,8 +58,10 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
                 f"floating-point values, or its tangent as None"
             )
     # Any cotangents will do, but for exact zeros, which would count as no path.
-    outputs = [np.asarray(bare(v)) for v in trace.outputs]
-    dummies = [np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape) for v in outputs]
+    outputs = [as_array(bare(v)) for v in trace.outputs]
+    dummies = [
+        in_kind(np.linspace(1, 2, v.size, dtype=v.dtype).reshape(v.shape), v) for v in outputs
+    ]
 
     def pull(*g: Any) -> list[Any]:
         return [d for d in flatten(trace.pull(g))[0] if d is not None]

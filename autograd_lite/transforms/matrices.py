@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.recording import bare
+from autograd_lite.engine.arrays import as_array, kind
 from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of
@@ -40,17 +40,18 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
         __tracebackhide__ = True
         trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
-        for k, output in enumerate(map(bare, trace.outputs)):
-            shape, size = np.shape(output), np.size(output)
+        for k, output in enumerate(map(as_array, trace.outputs)):
+            shape, size = output.shape, output.size
+            places = np.arange(size, like=kind(output))
             units: list[Any] = [None] * len(trace.outputs)
             rows = []
             for i in range(size):
-                units[k] = (np.arange(size) == i).astype(np.result_type(output)).reshape(shape)
+                units[k] = (places == i).astype(output.dtype).reshape(shape)
                 rows.append(flatten(trace.pull(units))[0])
             columns = [
-                (np.stack([row[j] for row in rows]) if rows else np.zeros(0)).reshape(
-                    shape + np.shape(bare(original))
-                )
+                (
+                    np.stack([row[j] for row in rows]) if rows else np.zeros(0, like=kind(original))
+                ).reshape(shape + as_array(original).shape)
                 for j, original in enumerate(trace.originals)
             ]
             trees = trace.arranged(columns)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import as_array
 from autograd_lite.engine.cotangents import cotangent_for
-from autograd_lite.engine.recording import bare, node_of
+from autograd_lite.engine.recording import node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.trace import Trace, argnums_of
@@ -170,7 +171,7 @@ def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) 
                 f"not {len(trace.outputs)} values"
             )
         output = trace.outputs[0]
-        if np.size(bare(output)) != 1:
+        if as_array(output).size != 1:
             raise ValueError(
                 f"{caller}: the function must return a single number, not shape {output.shape}; "
                 f"reduce it (np.sum), or use ag.jacobian or ag.elementwise_grad"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import ordinary
-from autograd_lite.engine.cotangents import unshared
+from autograd_lite.engine.arrays import as_array, kind, ordinary
+from autograd_lite.engine.cotangents import of_leaf, unshared
 from autograd_lite.engine.modes import is_recording, reads, recording_on
 from autograd_lite.engine.nodes import Argument, Leaf, Node, births
 from autograd_lite.engine.primitives import primitive
@@ -27,7 +27,7 @@ from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 @primitive(lambda g: g)
 def _alias(x: Any) -> Any:
     """Return the argument as a node of its own, so that it is not its other uses."""
-    return x.view()
+    return x.view() if isinstance(x, (np.ndarray, np.generic)) else x[...]
 
 
 class Trace:
@@ -113,6 +113,7 @@ class Trace:
         """Return the cotangent of each chosen argument, given one (or None) for each output."""
         recorded = is_recording() and any(node_of(g) is not None for g in cotangents)
         lifted = self.lifted or recorded
+        models = dict(zip(self.nodes, self.originals))
         totals: dict[Node, Any] = {}
         with recording_on():
             for output, g in zip(self.outputs, cotangents):
@@ -125,7 +126,7 @@ class Trace:
                 else:
                     found = pullback(root, bare(g), self.targets)
                 for node in found:
-                    d = found[node] if lifted else unshared(found, node)
+                    d = found[node] if lifted else unshared(found, node, models[node])
                     totals[node] = totals[node] + d if node in totals else d
         return self.arranged(  # type: ignore[no-any-return]
             [
@@ -141,7 +142,7 @@ def _aliased(value: Any) -> Any:
         return value
     if node_of(value) is not None:
         return _alias(value)
-    data = np.asarray(ordinary(bare(value), "an argument"))
+    data = as_array(ordinary(bare(value), "an argument"))
     return wrap(data, Argument(data))
 
 
@@ -158,12 +159,12 @@ def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
     """Return a cotangent as the kind of thing that the original is."""
     if total is None:
-        total = np.zeros(node.shape, node.dtype)
+        total = np.zeros(node.shape, node.dtype, like=kind(original))
     if isinstance(total, Tensor):
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else np.asarray(total, node.dtype)
+    return float(total) if type(original) is float else of_leaf(total, node.dtype, original)
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

@@ -10,9 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from autograd_lite.engine.recording import bare
+from autograd_lite.engine.arrays import as_array
 
 Tree = Any  # an array, float or tensor, or a nested dict, list or tuple of them
 Function = Callable[..., Any]
@@ -124,7 +122,7 @@ def matched(
         if not varies(like):
             return [None]
         raise ValueError(f"{here} is None; where there is none, pass zeros: np.zeros_like of it")
-    if np.shape(bare(given)) != np.shape(bare(like)):
+    if as_array(given).shape != as_array(like).shape:
         raise ValueError(f"{here} is {_described(given)}, but {model} is {_described(like)}")
     return [given]
 
@@ -141,4 +139,4 @@ def _described(tree: Tree) -> str:
         return f"a {type(tree).__name__} with the keys {', '.join(map(repr, tree)) or '(none)'}"
     if isinstance(tree, (list, tuple)):
         return f"a {type(tree).__name__} of {len(tree)}"
-    return f"of shape {np.shape(bare(tree))}"
+    return f"of shape {as_array(tree).shape}"
