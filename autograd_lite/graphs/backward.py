@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.cotangents import cotangent_for
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.tape import Node, fitted, pullback
-from autograd_lite.engine.tensor import Tensor, cotangent_for
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.graphs.builder import Builder, finite
 from autograd_lite.graphs.nodes import Contribution, GraphNode, Step
 from autograd_lite.graphs.summary import Summary

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.engine.arrays import in_kind, is_foreign, kind
+from autograd_lite.engine.arrays import as_array, in_kind, is_foreign, kind, values_of
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -58,8 +58,8 @@ class Options(NamedTuple):
 
 def checked_floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
-    if not isinstance(x, (np.ndarray, Tensor)) and not is_foreign(x):
-        x = np.asarray(x)
+    if x.__class__ is not np.ndarray and not isinstance(x, Tensor):
+        x = as_array(values_of(x, name))
     array = bare(x)
     shape = array.shape
     if array.dtype.kind != "f":
@@ -129,8 +129,8 @@ def checked_target(
     axis %= len(shape)
     classes = shape[axis]
     weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype, like)
-    if not isinstance(target, (np.ndarray, Tensor)) and not is_foreign(target):
-        target = np.asarray(target, like=like)
+    if target.__class__ is not np.ndarray and not isinstance(target, Tensor):
+        target = as_array(values_of(target, name), like)
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -213,10 +213,10 @@ def _checked_options(
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:
         return None
-    if is_foreign(weight):
-        weight = bare(weight).astype(kernels.working(dtype))
-    else:
-        weight = np.asarray(weight, kernels.working(dtype))
+    weight = as_array(values_of(bare(weight), name))
+    if weight.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: the class weights must be numbers, not {weight.dtype}")
+    weight = weight.astype(kernels.working(dtype))
     if weight.shape != (classes,):
         raise ValueError(
             f"{name}: the class weights have shape {weight.shape}, but there are {classes} classes"
