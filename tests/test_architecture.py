@@ -42,7 +42,7 @@ LIMITS = {
     "__init__": 75,
     "engine": 1_300,
     "rules": 1_200,
-    "losses": 880,
+    "losses": 900,
     "nn": 850,
     "optim": 630,
     "data": 130,
@@ -50,8 +50,8 @@ LIMITS = {
     "training": 480,
     "sklearn": 285,
     "transforms": 310,
-    "checks": 560,
-    "graphs": 1_920,
+    "checks": 700,
+    "graphs": 1_950,
 }
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60  # lines of code
 # As yet, and a test says when no longer: files that are longer, a part whose files import each
