@@ -108,7 +108,8 @@ def check_closed_form(
     numeric = Numeric(lambda *v: np.sum(bare(f(*v))), arrays, slice(which, which + 1))
     cells = tuple(_cells(claimed, gradient, _more_precise(both), numeric, same))
     wrong = any(cell.verdict == "wrong" for cell in cells)
-    cause = likely_cause(claimed, gradient, same) if wrong else None
+    counted = np.array([cell.verdict != "kink" for cell in cells]).reshape(gradient.shape)
+    cause = likely_cause(f, claim, arrays, argnum, counted) if wrong else None
     return ClosedFormReport(cells, gradient.dtype, cause)
 
 
