@@ -59,12 +59,9 @@ def test_a_right_claim_is_right(dtype: Any) -> None:
         ),
         (
             lambda W: right(W) / 4,
-            "every cell is 4 times too small: a mean over 4 in place of a sum",
+            "every cell is 4 times too small: the 1/4 of a mean over 4 is there twice",
         ),
-        (
-            lambda W: right(W) / 2,
-            "every cell is 2 times too small: a mean over 2 in place of a sum, or a 2 is missing",
-        ),
+        (lambda W: right(W) / 2, "every cell is 0.5 times the right one"),  # no 2 in the loss
         (
             lambda W: -4 * right(W),
             "the sign is flipped, and every cell is 4 times too large: "
@@ -92,7 +89,7 @@ def test_the_usual_mistakes_in_weights_are_named(claim: Any, cause: str | None) 
             "and the 1/4 of a mean over 4 is missing",
         ),
         (lambda z: -p(z) / 4, "-p in place of p - y"),
-        (lambda z: -Y / 4, "-y in place of p - y"),
+        (lambda z: -Y / 4, "-y in place of p - y: only the label's term"),
         (
             lambda z: -Y / p(z) / 4,
             "-y / p: the derivative in the probabilities, the softmax's own left out",
