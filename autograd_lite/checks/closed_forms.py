@@ -155,6 +155,8 @@ def _cells(
             close &= abs(finer[i] - slopes[i].value) <= 1e-6 * abs(n) + error + 1e3 * high * terms
             close &= error <= 1e-6 * max(largest, abs(n)) or n == b  # else too rough
             close |= is_zero(b, slopes[i], gradient, lambda: finer, high)
+            # Where the function's values have too few digits to tell, there is no contradiction.
+            close |= max(error, abs(finer[i] - slopes[i].value)) <= numeric.noise(i)
             apart = i in off or bend > 2 or not close
             before, after, kink = numeric.sides(i) if bend > 0.5 or apart else (n, n, False)
             sides = (before, after) if kink else (n, n)

@@ -86,7 +86,8 @@ class Numeric:
             if level >= 2 and error <= max(rtol * max(size, abs(value)), 2 * rounding):
                 break
         with np.errstate(all="ignore"):
-            significant = bends[-1] > max(1e-4 * max(size, abs(value)), 1e4 * error, 1e-12 / h)
+            least = max(1e-4 * max(size, abs(value)), 1e4 * error, 1e2 * rounding, 1e-12 / h)
+            significant = bends[-1] > least
             bend = bends[-1] / bends[-3] if significant else 0
         return Slope(value, error, bend)
 
@@ -95,6 +96,10 @@ class Numeric:
         v = self.unit(i)
         value, error, bend = self.along(v, rtol, v[i] * size)
         return Slope(value / v[i], error / v[i], bend)
+
+    def noise(self, i: int) -> Any:
+        """Return what rounding of the function's values makes of the derivative in one cell."""
+        return min(1e4 * self.eps**0.875, 1e-9) * abs(self.here) / self.unit(i)[i]
 
     def unit(self, i: int) -> Any:
         """Return the direction of a cell, of the length of the cell's steps."""
@@ -130,5 +135,6 @@ class Numeric:
                 slopes.append([(self(self.x + s * v) - self.here) / (s * v[i]) for s in (-h, h)])
         far, near = (abs(after - before) for before, after in slopes)
         before, after = (float(slope) + 0.0 for slope in slopes[1])
-        kink = 0.1 * far < near < 10 * far and near > 1e-4 * max(abs(before), abs(after))
+        least = 1e-4 * max(abs(before), abs(after)) + 1e2 * self.eps * abs(self.here) / 1e-6 / v[i]
+        kink = 0.1 * far < near < 10 * far and near > least
         return before, after, bool(kink)
