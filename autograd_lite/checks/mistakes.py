@@ -38,7 +38,7 @@ def likely_cause(
     except Exception:  # one of them is not defined there
         pass
     least = min(found.values(), default=0)
-    return ", or ".join([text for text, parts in found.items() if parts == least][:2]) or None
+    return ", or ".join([text for text, parts in found.items() if parts == least][:3]) or None
 
 
 def _explanations(claimed: Any, steps: Steps, counted: Any) -> dict[str, float]:

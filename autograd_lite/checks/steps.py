@@ -17,7 +17,7 @@ from autograd_lite.engine.tape import fitted, pullback
 from autograd_lite.transforms.trace import Trace
 from autograd_lite.transforms.trees import Function, Tree
 
-MOST = 200  # steps back that are looked at, those nearest the argument
+MOST, NUMBERS = 200, 20_000_000  # steps back, nearest the argument, and cells, that are looked at
 
 
 class Variant(NamedTuple):
@@ -57,7 +57,7 @@ class Steps(Observer):
             if root is not None:
                 one = np.ones(root.shape, root.dtype)
                 self.gradient = pullback(root, one, [self.leaf]).get(self.leaf, self.gradient)
-        self.steps = self.steps[-MOST:]
+        self.steps = self.steps[-min(MOST, 1 + NUMBERS // max(1, self.leaf.size)) :]
         totals = {self.leaf: self.gradient} | {step.node: step.g for step in self.steps}
         self.totals = {node: g for node, g in totals.items() if node in self.values}
 
@@ -87,6 +87,7 @@ class Steps(Observer):
         """Yield what mistakes in single steps make of the gradient."""
         for step in self.steps:
             yield from self._in_step(step)
+        yield from self._without_a_way()
         for a, total in self.totals.items():
             if total.ndim and total.size > 1:
                 yield from self._of_activation(a, total)
@@ -103,10 +104,6 @@ class Steps(Observer):
         for text, factor in self._factors(step, name):
             changed = self.gradient + (factor - 1) * share
             yield Variant(text, changed, factor if whole else None)
-        ways = sum(other.parent is parent for other in self.steps)
-        if ways > 1:
-            text = f"the way through {name} is left out, one of {ways} from there to the loss"
-            yield Variant(text, self.gradient - share)
         if plan.elementwise and len(plan.primitive.parameters) == 1 and name != "np.negative":
             text = f"the derivative of {name} is left out"
             yield Variant(text, self.replaced(parent, d, step.g))
@@ -116,6 +113,19 @@ class Steps(Observer):
                 if other.shape == parent.shape and not np.array_equal(other, d):
                     text = f"the sum is taken over axis {axis}, not over axis {1 - axis}"
                     yield Variant(text, self.replaced(parent, d, other))
+
+    def _without_a_way(self) -> Iterator[Variant]:
+        """Yield the gradient without what comes to a node by one of several ways."""
+        for node in self.totals:
+            ways: dict[Node, Any] = {}
+            for step in self.steps:
+                if step.parent is node:
+                    d = fitted(step.d, node, step.node.plan.primitive)  # type: ignore[union-attr]
+                    ways[step.node] = ways.get(step.node, 0) + d
+            for child, d in ways.items() if len(ways) > 1 else ():
+                name = child.plan.primitive.name  # type: ignore[union-attr]
+                text = f"the way through {name} is left out, one of {len(ways)} to the loss"
+                yield Variant(text, self.gradient - self.share(node, d))
 
     def _factors(self, step: Step, name: str) -> Iterator[tuple[str, float]]:
         """Yield what may be missing of a step, or there twice, and the factor that this makes."""
@@ -256,7 +266,8 @@ def _of_reduction(is_mean: bool, n: int, shape: Sequence[int]) -> Iterator[tuple
 
 
 def _alike(a: Any, b: Any) -> bool:
-    return bool(np.allclose(a, b, rtol=1e-5, atol=0))
+    rtol = max(1e-5, float(np.finfo(np.result_type(a, b)).eps) ** 0.6)
+    return bool(np.allclose(a, b, rtol=rtol, atol=0))
 
 
 def _softmax(z: Any, axis: int) -> Any:
