@@ -58,8 +58,20 @@ class Steps(Observer):
                 one = np.ones(root.shape, root.dtype)
                 self.gradient = pullback(root, one, [self.leaf]).get(self.leaf, self.gradient)
         self.steps = self.steps[-min(MOST, 1 + NUMBERS // max(1, self.leaf.size)) :]
-        totals = {self.leaf: self.gradient} | {step.node: step.g for step in self.steps}
-        self.totals = {node: g for node, g in totals.items() if node in self.values}
+        self.totals = self._totals()
+
+    def _totals(self) -> dict[Node, Any]:
+        """Return the cotangent of each value: of what was computed twice, in the first's name."""
+        first: dict[Any, Node] = {}
+        same: dict[Node, Node] = {}
+        totals = {self.leaf: self.gradient}
+        for node, g in reversed({step.node: step.g for step in self.steps}.items()):
+            if node in self.values:
+                parents = tuple(same.get(parent, parent) for parent in node.parents)
+                key = node.plan.primitive, parents, self.values[node].tobytes()  # type: ignore[union-attr]
+                same[node] = one = first.setdefault(key, node)
+                totals[one] = totals[one] + g if one in totals else g
+        return totals
 
     def called(self, node: Any, entry: Any, arguments: Sequence[Any], result: Any) -> None:
         """Keep what a call was given and gave."""
