@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,54 +44,42 @@ def likely_cause(
 def _explanations(claimed: Any, steps: Steps, counted: Any) -> dict[str, float]:
     """Return the mistakes that make a claim of the gradient, and of how many parts they consist."""
     gradient = steps.gradient
-    variants = list(steps.variants())
-    factors = [(v.text, v.factor) for v in variants if v.factor is not None]
-    forms = [("", gradient), *((v.text, v.gradient) for v in variants if v.factor is None)]
-    ratio_of = {"": 1.0, **dict(factors)}
+    forms, factors = [("", gradient)], {"": 1.0}
+    for mistake in steps.mistakes():
+        share, factor = steps.share(mistake.node, mistake.change), mistake.factor
+        if factor is not None and np.allclose(share, (factor - 1) * gradient, rtol=1e-9, atol=0):
+            factors[mistake.text] = factor
+        else:
+            forms.append((mistake.text, gradient + share))
     found: dict[str, float] = {}
     may_be_turned = claimed.ndim == 2 and claimed.T.shape == gradient.shape
     for claim in (claimed, claimed.T) if may_be_turned else (claimed,):
         turned = "the matrix is transposed" * (claim is not claimed)
-        for text, form in forms:
-            for sign, factor in _matches(claim[counted], form[counted], factors):
-                size = "" if text else _size(ratio_of[factor])
-                parts = [*filter(None, (turned, sign, text, factor and size + factor))]
-                found.setdefault(", and ".join(parts), len(parts))
-        left = np.abs(claim) <= _rounding(gradient)
-        if (left & (gradient != 0))[counted].any():
-            kept = np.where(left, 0, gradient)
-            for sign, _ in _matches(claim[counted], kept[counted], []):
-                parts = [*filter(None, (turned, sign, ZERO))]
-                found.setdefault(", and ".join(parts), len(parts) - 0.5)  # said with fewer words
-    ratio = _ratio(claimed[counted], gradient[counted])
-    many = (gradient[counted] != 0).sum() > 1  # any factor explains a single cell
+        left = (np.abs(claim) <= _rounding(gradient)) & (gradient != 0) & counted
+        zeroed = [(ZERO, np.where(left, 0, gradient))] if left.any() else []
+        for text, form in forms + zeroed:
+            for said, factor in factors.items() if text != ZERO else [("", 1.0)]:
+                sign = np.sign(_ratio(claim[counted], form[counted]) * factor)
+                if _same(claim[counted], sign * factor * form[counted]):
+                    size = _size(factor) if said and not text else ""
+                    parts = [*filter(None, (turned, SIGN * bool(sign < 0), text, size + said))]
+                    found.setdefault(", and ".join(parts), len(parts) - (text == ZERO) / 2)
+    there, ratio = gradient[counted], _ratio(claimed[counted], gradient[counted])
     plain = 1e-6 < abs(ratio) < 1e6 and abs(abs(ratio) - 1) > 1e-9
-    if many and plain and _same(claimed, ratio * gradient, counted):
+    # Any factor explains a single cell.
+    if plain and (there != 0).sum() > 1 and _same(claimed[counted], ratio * there):
         found.setdefault(f"every cell is {ratio:.10g} times the right one", LEAST)
-    return {text: parts for text, parts in found.items() if parts}
-
-
-def _matches(
-    claim: Any, form: Any, factors: Sequence[tuple[str, float]]
-) -> Iterator[tuple[str, str]]:
-    """Yield by which sign and factor a claim is a form of the gradient."""
-    ratio = _ratio(claim, form)
-    for text, factor in (("", 1.0), *factors):
-        if abs(abs(ratio) - abs(factor)) < 1e-6 * abs(factor):
-            sign = np.sign(ratio * factor)
-            if _same(claim, sign * factor * form, ...):
-                yield SIGN * int(sign < 0), text
+    return {text: parts for text, parts in found.items() if text}
 
 
 def _size(factor: float) -> str:
-    if factor == 1:
-        return ""
-    wrong = f"{factor:.6g} times too large" if factor > 1 else f"{1 / factor:.6g} times too small"
+    size = abs(factor)
+    wrong = f"{size:.6g} times too large" if size > 1 else f"{1 / size:.6g} times too small"
     return f"every cell is {wrong}: "
 
 
 def _ratio(claim: Any, form: Any) -> float:
-    there = (form != 0) & (np.abs(form) > _rounding(form))
+    there = np.abs(form) > _rounding(form)
     return float(np.median(claim[there] / form[there])) if there.any() else 1.0
 
 
@@ -99,7 +87,7 @@ def _rounding(form: Any) -> Any:
     return 500 * np.finfo(form.dtype).eps * np.max(np.abs(form), initial=0)
 
 
-def _same(claim: Any, form: Any, counted: Any) -> bool:
+def _same(claim: Any, form: Any) -> bool:
     """Whether a claim is a form of the gradient but for rounding, in every cell."""
     rtol = np.finfo(form.dtype).eps ** 0.6
-    return bool(np.allclose(claim[counted], form[counted], rtol=rtol, atol=_rounding(form)))
+    return bool(np.allclose(claim, form, rtol=rtol, atol=_rounding(form)))

@@ -20,26 +20,24 @@ from autograd_lite.transforms.trees import Function, Tree
 MOST, NUMBERS = 200, 20_000_000  # steps back, nearest the argument, and cells, that are looked at
 
 
-class Variant(NamedTuple):
-    """A gradient as a mistake makes it; ``factor`` is by how much, where it is nothing else."""
+class Mistake(NamedTuple):
+    """What a mistake in one step adds to the cotangent of a node."""
 
     text: str
-    gradient: Any
-    factor: float | None = None
+    node: Node
+    change: Any
+    factor: float | None = None  # by which it multiplies what comes from there
 
 
 class Step(NamedTuple):
-    """A step back: what the cotangent ``g`` of a call becomes for its parent ``k``."""
+    """A step back: what the cotangent ``g`` of a call becomes for one of its arguments."""
 
     node: Node
-    k: int
+    argnum: int
+    parent: Node
     g: Any
-    d: Any  # before what broadcasting repeated is summed
-
-    @property
-    def parent(self) -> Node:
-        """The node of the argument."""
-        return self.node.parents[self.k]
+    unsummed: Any  # over what broadcasting repeated
+    d: Any
 
 
 class Steps(Observer):
@@ -52,26 +50,12 @@ class Steps(Observer):
         with observing(self):
             trace = Trace("ag.check_closed_form", f, args, [argnum], {})
             (self.leaf,), root = trace.targets, node_of(trace.outputs[0])
-            self.values[self.leaf] = args[argnum]
             self.gradient = np.zeros(self.leaf.shape)
             if root is not None:
                 one = np.ones(root.shape, root.dtype)
                 self.gradient = pullback(root, one, [self.leaf]).get(self.leaf, self.gradient)
+        self.values[self.leaf] = args[argnum]
         self.steps = self.steps[-min(MOST, 1 + NUMBERS // max(1, self.leaf.size)) :]
-        self.totals = self._totals()
-
-    def _totals(self) -> dict[Node, Any]:
-        """Return the cotangent of each value: of what was computed twice, in the first's name."""
-        first: dict[Any, Node] = {}
-        same: dict[Node, Node] = {}
-        totals = {self.leaf: self.gradient}
-        for node, g in reversed({step.node: step.g for step in self.steps}.items()):
-            if node in self.values:
-                parents = tuple(same.get(parent, parent) for parent in node.parents)
-                key = node.plan.primitive, parents, self.values[node].tobytes()  # type: ignore[union-attr]
-                same[node] = one = first.setdefault(key, node)
-                totals[one] = totals[one] + g if one in totals else g
-        return totals
 
     def called(self, node: Any, entry: Any, arguments: Sequence[Any], result: Any) -> None:
         """Keep what a call was given and gave."""
@@ -84,189 +68,69 @@ class Steps(Observer):
 
     def pulled(self, node: Any, k: int, g: Any, d: Any) -> None:
         """Keep a step back."""
-        if not isinstance(g, Outputs) and not isinstance(d, Outputs):
-            self.steps.append(Step(node, k, g, d))
+        if node in self.values and not isinstance(g, Outputs):
+            parent, plan = node.parents[k], node.plan
+            whole = fitted(d, parent, plan.primitive)
+            self.steps.append(Step(node, plan.argnums[k], parent, g, d, whole))
 
     def share(self, node: Node, g: Any) -> Any:
         """Return what of the gradient comes from a cotangent of a node."""
         return pullback(node, np.asarray(g, node.dtype), [self.leaf])[self.leaf]
 
-    def replaced(self, node: Node, right: Any, wrong: Any) -> Any:
-        """Return the gradient with what one step gives to a node replaced."""
-        return self.gradient + self.share(node, wrong - right)
-
-    def variants(self) -> Iterator[Variant]:
-        """Yield what mistakes in single steps make of the gradient."""
+    def mistakes(self) -> Iterator[Mistake]:
+        """Yield what people do wrong in single steps."""
         for step in self.steps:
-            yield from self._in_step(step)
-        yield from self._without_a_way()
-        for a, total in self.totals.items():
-            if total.ndim and total.size > 1:
-                yield from self._of_activation(a, total)
-                for find, kind in ((_softmax_loss, "softmax"), (_sigmoid_loss, "sigmoid")):
-                    if (found := find(self.values[a], total)) is not None:
-                        yield from self._of_logits(a, total, kind, *found)
+            for text, factor in self._factors(step):
+                yield Mistake(text, step.parent, (factor - 1) * step.d, factor)
+            yield from _slips(step)
+        totals = self._totals()
+        for node, g in totals.items():
+            if node.shape and node.size > 1:
+                above = next(_activations(self.values, totals, node), None)
+                if above is not None:
+                    yield from _in_activation(*above, self.values[node], g)
+                yield from _in_logits(node, self.values[node], g, above)
 
-    def _in_step(self, step: Step) -> Iterator[Variant]:
-        parent, plan = step.parent, step.node.plan
-        assert plan is not None
-        name, d = plan.primitive.name, fitted(step.d, parent, plan.primitive)
-        share = self.share(parent, d)
-        whole = np.allclose(share, self.gradient, rtol=1e-9, atol=0)
-        for text, factor in self._factors(step, name):
-            changed = self.gradient + (factor - 1) * share
-            yield Variant(text, changed, factor if whole else None)
-        if plan.elementwise and len(plan.primitive.parameters) == 1 and name != "np.negative":
-            text = f"the derivative of {name} is left out"
-            yield Variant(text, self.replaced(parent, d, step.g))
-        if np.shape(step.d) != parent.shape and step.d.ndim == 2 and parent.ndim == 1:
-            for axis in (0, 1):
-                other = step.d.sum(axis=axis)
-                if other.shape == parent.shape and not np.array_equal(other, d):
-                    text = f"the sum is taken over axis {axis}, not over axis {1 - axis}"
-                    yield Variant(text, self.replaced(parent, d, other))
-
-    def _without_a_way(self) -> Iterator[Variant]:
-        """Yield the gradient without what comes to a node by one of several ways."""
-        for node in self.totals:
-            ways: dict[Node, Any] = {}
-            for step in self.steps:
-                if step.parent is node:
-                    d = fitted(step.d, node, step.node.plan.primitive)  # type: ignore[union-attr]
-                    ways[step.node] = ways.get(step.node, 0) + d
-            for child, d in ways.items() if len(ways) > 1 else ():
-                name = child.plan.primitive.name  # type: ignore[union-attr]
-                text = f"the way through {name} is left out, one of {len(ways)} to the loss"
-                yield Variant(text, self.gradient - self.share(node, d))
-
-    def _factors(self, step: Step, name: str) -> Iterator[tuple[str, float]]:
+    def _factors(self, step: Step) -> Iterator[tuple[str, float]]:
         """Yield what may be missing of a step, or there twice, and the factor that this makes."""
-        size, shape = step.node.size, step.parent.shape
-        if name in ("np.mean", "np.sum") and size:
-            yield from _of_reduction(name == "np.mean", step.parent.size // size, shape)
-        count = math.prod(np.shape(step.d)) // max(1, step.parent.size)
-        if count > 1:  # it was repeated by broadcasting
+        name, arguments = step.node.plan.primitive.name, self.arguments[step.node]  # type: ignore[union-attr]
+        if name in ("np.mean", "np.sum") and step.node.size:
+            count = step.parent.size // step.node.size
+            yield from _of_reduction(count, step.parent.shape, name == "np.mean")
+        count = step.unsummed.size // max(1, step.d.size)
+        if count > 1:
             yield f"a mean over {count} in place of a sum", 1 / count
-        constants = [
-            float(x)
-            for i, x in enumerate(self.arguments[step.node])
-            if i not in step.node.plan.argnums and np.ndim(x) == 0 and isinstance(x, _NUMBERS)  # type: ignore[union-attr]
-        ]
-        if name == "np.square":
-            constants = [2.0]
-        for c in constants:
-            if not math.isfinite(c) or c in (0, 1, -1):
-                continue
-            if name == "np.multiply":
-                yield f"the factor {c:.6g} is missing", 1 / c
-                yield f"the factor {c:.6g} is there twice", c
-            elif name == "np.divide" and step.node.plan.argnums[step.k] == 0:  # type: ignore[union-attr]
-                yield f"the 1/{c:.6g} of a division by {c:.6g} is missing", c
-                yield f"the 1/{c:.6g} of a division by {c:.6g} is there twice", 1 / c
-            elif name in ("np.power", "np.square"):
-                yield f"the {c:.6g} of the power {c:.6g} is missing", 1 / c
-                yield f"the {c:.6g} of the power {c:.6g} is there twice", c
+        c: Any = 2.0 if name == "np.square" else None
+        if name in _WRITTEN and len(step.node.parents) == 1 and len(arguments) == 2:
+            c = arguments[1] if step.argnum == 0 else arguments[0]
+        fits = step.argnum == 0 or name == "np.multiply"
+        if fits and c is not None and np.ndim(c) == 0 and math.isfinite(c) and abs(c) not in (0, 1):
+            factor = float(c) if name == "np.divide" else 1 / float(c)
+            yield f"{_WRITTEN[name].format(c)} is missing", factor
+            yield f"{_WRITTEN[name].format(c)} is there twice", 1 / factor
 
-    def _of_activation(self, a: Node, g: Any) -> Iterator[Variant]:
-        """Yield mistakes in the derivative of a softmax or sigmoid, made of however many calls."""
-        for u, axis, kind in self._activated(a):
-            p = self.values[a]
-            if kind == "sigmoid":
-                text = "the sigmoid's own derivative, p (1 - p), is left out"
-                yield Variant(text, self.replaced(u, p * (1 - p) * g, g))
-                continue
-            right = p * (g - (p * g).sum(axis=axis, keepdims=True))
-            forms = {
-                "the diagonal of the softmax's Jacobian alone, p (1 - p): every output depends on "
-                "every input": p * (1 - p) * g,
-                "the sum in the softmax's derivative, p (g - Σ p g), is left out": p * g,
-                "the softmax's own derivative is left out": g,
-            }
-            for other in set(range(p.ndim)) - {axis}:
-                text = f"the sum in the softmax's derivative is over axis {other}, not axis {axis}"
-                forms[text] = p * (g - (p * g).sum(axis=other, keepdims=True))
-            for text, form in forms.items():
-                yield Variant(text, self.replaced(u, right, form))
-
-    def _activated(self, a: Node) -> Iterator[tuple[Node, int, str]]:
-        """Yield a node that another is the softmax or sigmoid of, and along which axis."""
-        p = self.values[a]
-        if not np.all((p > 0) & (p <= 1)):
-            return
-        for u in self.totals:
-            if u is a or u.birth > a.birth or u.shape != a.shape:
-                continue
-            if _alike(_sigmoid(self.values[u]), p):
-                yield u, 0, "sigmoid"
-                return
-            for axis in range(p.ndim):
-                if p.shape[axis] > 1 and _alike(_softmax(self.values[u], axis), p):
-                    yield u, axis, "softmax"
-                    return
-
-    def _of_logits(
-        self, z: Node, g: Any, kind: str, axis: int, scale: Any, p: Any, y: Any
-    ) -> Iterator[Variant]:
-        """Yield mistakes in ``scale (p - y)``, the gradient in the logits of a loss."""
-        v = self.values[z]
-        forms = {
-            "p in place of p - y: the target is not subtracted": p,
-            "-p in place of p - y": -p,
-            "y in place of p - y": y,
-            "-y in place of p - y: only the label's term": -y,
-            "(p - y) y: only the label's term": (p - y) * y,
-            "-y / p: the derivative in the probabilities, the softmax's own left out": -y / p,
-            "a sigmoid's p (1 - p) times p - y: the logarithm has cancelled it": p
-            * (1 - p)
-            * (p - y),
-        }
-        if kind == "softmax":
-            forms["a sigmoid in place of the softmax"] = _sigmoid(v) - y
-            forms["the softmax is taken twice"] = _softmax(p, axis) - y
-            for other in set(range(v.ndim)) - {axis}:
-                text = f"the softmax is taken over axis {other}, not over axis {axis}"
-                forms[text] = _softmax(v, other) - y
-            yield from self._of_rows(axis, scale, v.shape)
-        else:
-            forms["a softmax in place of the sigmoid"] = _softmax(v, axis) - y
-        for step in self.steps:  # a temperature
-            if step.node is z and step.node.plan.primitive.name in ("np.divide", "np.multiply"):  # type: ignore[union-attr]
-                u = self.values[step.parent]
-                if u.shape == v.shape:
-                    hot = _softmax(u, axis) if kind == "softmax" else _sigmoid(u)
-                    forms[f"the {kind} is that of what is not scaled yet"] = hot - y
-        for text, form in forms.items():
-            yield Variant(text, self.replaced(z, g, scale * form))
-        for u, along, of in self._activated(z):
-            right = v * (1 - v) * g
-            if of == "softmax":
-                right = v * (g - (v * g).sum(axis=along, keepdims=True))
-            text = f"{of} before a loss that takes logits: p - y, of p = {of}(z), needs it given z"
-            yield Variant(text, self.replaced(u, right, scale * (v - y)))
-
-    def _of_rows(self, axis: int, scale: Any, shape: tuple[int, ...]) -> Iterator[Variant]:
-        """Yield mistakes in the 1/N of a cross-entropy."""
-        classes, cells = shape[axis], math.prod(shape)
-        rows, s = cells // classes, float(np.max(scale))
-        if not np.allclose(scale, s):
-            return
-        for n, what in ((classes, f"the {classes} classes"), (cells, f"all {cells} cells")):
-            if np.isclose(s, 1):
-                text, factor = f"divided by {what}: the loss is a sum", 1 / n
-            elif np.isclose(s * rows, 1) and n != rows:
-                text, factor = f"divided by {what}, not by the {rows} rows", rows / n
-            else:
-                continue
-            yield Variant(text, factor * self.gradient, factor)
-        if rows > 1 and (np.isclose(s * rows, 1) or np.isclose(s, 1)):
-            for text, factor in _of_reduction(not np.isclose(s, 1), rows, (rows,)):
-                yield Variant(text, factor * self.gradient, factor)
+    def _totals(self) -> dict[Node, Any]:
+        """Return the cotangent of each value: of what was computed twice, in the first's name."""
+        first: dict[Any, Node] = {}
+        same: dict[Node, Node] = {}
+        totals = {self.leaf: self.gradient}
+        for node, g in reversed({step.node: step.g for step in self.steps}.items()):
+            parents = tuple(same.get(parent, parent) for parent in node.parents)
+            key = node.plan.primitive, parents, self.values[node].tobytes()  # type: ignore[union-attr]
+            same[node] = one = first.setdefault(key, node)
+            totals[one] = totals[one] + g if one in totals else g
+        return totals
 
 
-_NUMBERS = (int, float, np.number, np.ndarray)
+_WRITTEN = {
+    "np.multiply": "the factor {0:.6g}",
+    "np.divide": "the 1/{0:.6g} of a division by {0:.6g}",
+    "np.power": "the {0:.6g} of the power {0:.6g}",
+    "np.square": "the {0:.6g} of the power {0:.6g}",
+}
 
 
-def _of_reduction(is_mean: bool, n: int, shape: Sequence[int]) -> Iterator[tuple[str, float]]:
+def _of_reduction(n: int, shape: Sequence[int], is_mean: bool) -> Iterator[tuple[str, float]]:
     """Yield by what a mean, or a sum, over n numbers may be divided in place of n, or of 1."""
     lengths = {math.prod(some) for k in (1, 2, 3) for some in itertools.combinations(shape, k)}
     if is_mean and n > 1:
@@ -277,46 +141,123 @@ def _of_reduction(is_mean: bool, n: int, shape: Sequence[int]) -> Iterator[tuple
         yield (text, n / m) if is_mean else (f"a mean over {m} in place of a sum", 1 / m)
 
 
+def _slips(step: Step) -> Iterator[Mistake]:
+    primitive = step.node.plan.primitive  # type: ignore[union-attr]
+    if primitive.elementwise and len(primitive.parameters) == 1 and step.g.shape == step.d.shape:
+        text = f"the derivative of {primitive.name} is left out"
+        yield Mistake(text, step.parent, step.g - step.d)
+    if step.unsummed.ndim == 2 and step.d.shape == step.unsummed.shape[:1] > (1,):
+        text = "the sum is taken over axis 1, not over axis 0"
+        yield Mistake(text, step.parent, step.unsummed.sum(axis=1) - step.d)
+
+
+# ---------------------------------------------------------------------------- softmax and sigmoid
+
+
+def _softmax(z: Any, axis: int | None) -> Any:
+    """Return the softmax along an axis, without one the sigmoid."""
+    if axis is None:
+        return np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
+    e = np.exp(z - np.max(z, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def _axes(z: Any) -> list[int | None]:
+    return [*(axis for axis in reversed(range(z.ndim)) if z.shape[axis] > 1), None]
+
+
+def _back(p: Any, g: Any, axis: int | None) -> Any:
+    """Return the cotangent of what p is the softmax, or sigmoid, of."""
+    return p * (1 - p) * g if axis is None else p * (g - (p * g).sum(axis=axis, keepdims=True))
+
+
 def _alike(a: Any, b: Any) -> bool:
     rtol = max(1e-5, float(np.finfo(np.result_type(a, b)).eps) ** 0.6)
     return bool(np.allclose(a, b, rtol=rtol, atol=0))
 
 
-def _softmax(z: Any, axis: int) -> Any:
-    e = np.exp(z - np.max(z, axis=axis, keepdims=True))
-    return e / np.sum(e, axis=axis, keepdims=True)
+def _activations(
+    values: dict[Node, Any], nodes: dict[Node, Any], node: Node
+) -> Iterator[tuple[Node, int | None]]:
+    """Yield the node that one is the softmax or sigmoid of, by its values, and along which axis."""
+    p = values[node]
+    if np.all((p > 0) & (p <= 1)):
+        for z in nodes:
+            if z.birth < node.birth and z.shape == node.shape:
+                for axis in _axes(p):
+                    if _alike(_softmax(values[z], axis), p):
+                        yield z, axis
 
 
-def _sigmoid(z: Any) -> Any:
-    return np.where(z > 0, 1, np.exp(np.minimum(z, 0))) / (1 + np.exp(-np.abs(z)))
+def _in_activation(z: Node, axis: int | None, p: Any, g: Any) -> Iterator[Mistake]:
+    """Yield mistakes in the derivative of a softmax or sigmoid, made of however many calls."""
+    if axis is None:
+        forms = {"the sigmoid's own derivative, p (1 - p), is left out": g}
+    else:
+        alone = "the diagonal of the softmax's Jacobian alone, p (1 - p)"
+        forms = {
+            f"{alone}: every output depends on every input": p * (1 - p) * g,
+            "the sum in the softmax's derivative, p (g - Σ p g), is left out": p * g,
+            "the softmax's own derivative is left out": g,
+        }
+        for other in set(range(p.ndim)) - {axis}:
+            text = f"the sum in the softmax's derivative is over axis {other}, not axis {axis}"
+            forms[text] = _back(p, g, other)
+    for text, form in forms.items():
+        yield Mistake(text, z, form - _back(p, g, axis))
 
 
-Found = tuple[int, Any, Any, Any] | None
-
-
-def _softmax_loss(z: Any, g: Any) -> Found:
-    """Return axis, scale, p and y if a gradient is scale (softmax(z) - y) with one-hot y.
-
-    The scale may differ from row to row, where rows have weights, if there are three classes.
-    """
-    negative = g < 0
-    for axis in reversed(range(g.ndim)):
-        counts = negative.any(axis=axis, keepdims=True)
-        if g.shape[axis] < 2 or (negative.sum(axis=axis) > 1).any() or not counts.any():
+def _in_logits(
+    node: Node, z: Any, g: Any, above: tuple[Node, int | None] | None
+) -> Iterator[Mistake]:
+    """Yield mistakes in a gradient ``scale (p - y)`` in the logits of a loss with y of 0 and 1."""
+    for axis in _axes(z):
+        p, negative = _softmax(z, axis), g < 0
+        rest = _softmax(-z, None)
+        if axis is not None:
+            rest = np.where(negative, 0, p).sum(axis=axis, keepdims=True)
+            if (negative.sum(axis=axis) > 1).any() or not negative.any():
+                continue
+        scale = np.max(g / np.where(negative, -rest, p), axis=axis, keepdims=True)
+        uniform = np.ptp(scale) <= 1e-6 * np.max(scale)
+        # Any gradient in two classes is that of some loss, row by row.
+        sure = axis is None or z.shape[axis] > 2 or (uniform and scale.size > 1)
+        if not sure or not _alike(scale * np.where(negative, -rest, p), g):
             continue
-        p = _softmax(z, axis)
-        rest = np.where(negative, 0, p).sum(axis=axis, keepdims=True)
-        scale = np.where(counts, -(g * negative).sum(axis=axis, keepdims=True) / rest, 0)
-        even = np.ptp(scale[counts]) <= 1e-6 * scale.max() and counts.sum() > 1
-        if _alike(scale * np.where(negative, -rest, p), g) and (even or g.shape[axis] > 2):
-            return axis, scale, p, negative.astype(float)
-    return None
+        y = negative.astype(float)
+        for text, form in _forms(z, p, y, axis).items():
+            yield Mistake(text, node, scale * form - g)
+        if above is not None:
+            u, along = above
+            kind = "sigmoid" if along is None else "softmax"
+            text = f"{kind} before a loss that takes logits, which is given {kind}(z) in place of z"
+            yield Mistake(text, u, scale * (z - y) - _back(z, g, along))
+        rows = scale.size
+        is_mean = bool(np.isclose(scale.flat[0] * rows, 1)) and rows > 1
+        if axis is not None and uniform and (is_mean or np.isclose(scale.flat[0], 1)):
+            for text, factor in _of_reduction(rows, z.shape, is_mean):
+                yield Mistake(text, node, (factor - 1) * g, factor)
+        return
 
 
-def _sigmoid_loss(z: Any, g: Any) -> Found:
-    """Return an axis, scale, p and y if a gradient is scale (sigmoid(z) - y) with y of 0 and 1."""
-    negative = g < 0
-    slopes = np.where(negative, -_sigmoid(-z), _sigmoid(z))
-    scale = float(np.median(g / slopes))
-    found = g.ndim - 1, scale, _sigmoid(z), negative.astype(float)
-    return found if _alike(scale * slopes, g) else None
+def _forms(z: Any, p: Any, y: Any, axis: int | None) -> dict[str, Any]:
+    """Return what people write for ``p - y``."""
+    alone, product = "only the label's term", p * (1 - p) * (p - y)
+    forms = {
+        "p in place of p - y: the target is not subtracted": p,
+        "-p in place of p - y": -p,
+        "y in place of p - y": y,
+        f"-y in place of p - y: {alone}": -y,
+        f"(p - y) y: {alone}": (p - y) * y,
+        "-y / p: the derivative in the probabilities, the softmax's own left out": -y / p,
+        "a sigmoid's p (1 - p) times p - y: the logarithm has cancelled it": product,
+    }
+    if axis is None:
+        forms["a softmax in place of the sigmoid"] = _softmax(z, -1) - y
+        return forms
+    forms["a sigmoid in place of the softmax"] = _softmax(z, None) - y
+    forms["the softmax is taken twice"] = _softmax(p, axis) - y
+    for other in set(range(z.ndim)) - {axis}:
+        text = f"the softmax is taken over axis {other}, not over axis {axis}"
+        forms[text] = _softmax(z, other) - y
+    return forms

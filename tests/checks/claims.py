@@ -97,9 +97,12 @@ def softmax_regression(rng: np.random.Generator, scale: float) -> Problem:
             claim(lambda z, p: sigmoid(z) - y),
         ),
         "softmax twice": ("the softmax is taken twice", claim(lambda z, p: softmax(p) - y)),
-        "by the classes": (f"divided by the {k} classes", claim(lambda z, p: p - y, over=k)),
-        "by the cells": (f"divided by all {n * k} cells", claim(lambda z, p: p - y, over=n * k)),
     }
+    for m, of in ((k, "classes"), (n * k, "cells")):
+        said = f"a mean over {m} in place of a sum"
+        if mean:  # 1/k more is a mean over k
+            said = f"divided by {m}, not by {n}|a mean over {k} in place of a sum"
+        mistakes[f"by the {of}"] = (said, claim(lambda z, p: p - y, over=m))
     if mean:
         said = f"the 1/{n} of a mean over {n} is missing|the 1/{n} of a division by {n} is missing"
         mistakes["mean's 1/N"] = (said, claim(lambda z, p: p - y, over=1))
@@ -109,8 +112,6 @@ def softmax_regression(rng: np.random.Generator, scale: float) -> Problem:
     if T != 1:
         said = f"the 1/{T:g} of a division by {T:g} is missing"
         mistakes["temperature's 1/T"] = (said, claim(lambda z, p: p - y, hot=1))
-        said = "the softmax is that of what is not scaled yet"
-        mistakes["temperature in p"] = (said, claim(lambda z, p: softmax(z * T) - y))
     if of_weights and d == k:
         mistakes["transposed"] = ("the matrix is transposed", lambda x: right(x).T)
     return Problem(f"softmax regression, {way}", loss, right, x, mistakes)
@@ -247,7 +248,6 @@ def net(rng: np.random.Generator, scale: float) -> Problem:
     mistakes = {
         "sign": ("the sign is flipped", lambda W: -right(W)),
         "activation left out": ("the derivative of np.tanh is left out", claim(slope=False)),
-        "penalty left out": ("the way through np.multiply is left out", claim(penalty=0)),
         "mean's 1/N": (f"the 1/{n} of a mean over {n} is missing", claim(over=1)),
         "factor": (f"the factor {strength:g} is missing", claim(penalty=1)),
     }
