@@ -56,7 +56,7 @@ def _explanations(claimed: Any, steps: Steps, counted: Any) -> dict[str, float]:
     for claim in (claimed, claimed.T) if may_be_turned else (claimed,):
         turned = "the matrix is transposed" * (claim is not claimed)
         left = (np.abs(claim) <= _rounding(gradient)) & (gradient != 0) & counted
-        zeroed = [(ZERO, np.where(left, 0, gradient))] if left.any() else []
+        zeroed = [(ZERO, np.where(left, claim, gradient))] if left.any() else []
         for text, form in forms + zeroed:
             for said, factor in factors.items() if text != ZERO else [("", 1.0)]:
                 sign = np.sign(_ratio(claim[counted], form[counted]) * factor)
