@@ -192,6 +192,7 @@ def _bytes(node: Node) -> int:
     return 0 if isinstance(node.dtype, tuple) else node.size * node.dtype.itemsize
 
 
+@np.errstate(all="ignore")
 def differences(
     nodes: Sequence[Node],
     known: Mapping[Node, Any],
