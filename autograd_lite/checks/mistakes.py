@@ -44,6 +44,8 @@ def likely_cause(
 def _explanations(claimed: Any, steps: Steps, counted: Any) -> dict[str, float]:
     """Return the mistakes that make a claim of the gradient, and of how many parts they consist."""
     gradient = steps.gradient
+    if not (np.isfinite(gradient).all() and np.isfinite(claimed).all()):
+        return {}
     forms, factors = [("", gradient)], {"": 1.0}
     for mistake in steps.mistakes():
         share, factor = steps.share(mistake.node, mistake.change), mistake.factor

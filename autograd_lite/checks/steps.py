@@ -136,7 +136,7 @@ def _of_reduction(n: int, shape: Sequence[int], is_mean: bool) -> Iterator[tuple
     if is_mean and n > 1:
         yield f"the 1/{n} of a mean over {n} is missing", n
         yield f"the 1/{n} of a mean over {n} is there twice", 1 / n
-    for m in sorted(lengths - {1, n if is_mean else 1}):
+    for m in sorted(lengths - {0, 1, n if is_mean else 1}):
         text = f"divided by {m}, not by {n}: the mean is over {n}"
         yield (text, n / m) if is_mean else (f"a mean over {m} in place of a sum", 1 / m)
 

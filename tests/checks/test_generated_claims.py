@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from autograd_lite.checks.mistakes import likely_cause
 from tests.checks.claims import Claim, Problem, drawn
+from tests.sample import Sample
+from tests.samples import SAMPLES
 
 SCALES = (1.0, 30.0, 300.0, 3000.0)  # of the arguments
 
@@ -133,3 +136,38 @@ def test_five_thousand_claims() -> None:
     assert total.total() + at_random + right >= 5000
     for kind in total:
         assert named[kind] >= 0.95 * total[kind], kind
+
+
+def scalar_of(sample: Sample) -> tuple[Any, list[Any], int] | None:
+    """Return a number made of a sample's results, its arguments, and one that is an array."""
+    args = list(sample.args)
+    places = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype == float]
+    if not places or sample.function is np.select:  # takes tensors in lists alone
+        return None
+
+    def total(*args: Any) -> Any:
+        results = sample.function(*args, **sample.kwargs)
+        several = results if isinstance(results, (tuple, list)) else [results]
+        return sum(np.sum(r * (1 + 0.1 * k)) for k, r in enumerate(several) if r.dtype.kind == "f")
+
+    return total, args, places[0]
+
+
+def test_hints_can_be_looked_for_whatever_the_function() -> None:
+    """Of every function of the table: the sign is seen, and noise is not explained."""
+    rng, count = np.random.default_rng(0), 0
+    for made in map(scalar_of, SAMPLES):
+        if made is None:
+            continue
+        f, args, place = made
+        with np.errstate(all="ignore"):
+            gradient = ag.grad(f, place)(*args)
+        counted = np.ones(gradient.shape, bool)
+        noise = rng.normal(size=gradient.shape)
+        found = likely_cause(f, lambda *_, n=gradient + noise: n, args, place, counted)
+        assert found is None or not gradient.size
+        if np.any(gradient):
+            found = likely_cause(f, lambda *_, n=-gradient: n, args, place, counted)
+            assert found == "the sign is flipped"
+            count += 1
+    assert count > 250
