@@ -51,7 +51,7 @@ def _explanations(claimed: Any, steps: Steps, counted: Any) -> dict[str, float]:
         share, factor = steps.share(mistake.node, mistake.change), mistake.factor
         if factor is not None and np.allclose(share, (factor - 1) * gradient, rtol=1e-9, atol=0):
             factors[mistake.text] = factor
-        else:
+        elif not (_same(gradient + share, gradient) or _same(gradient + share, -gradient)):
             forms.append((mistake.text, gradient + share))
     found: dict[str, float] = {}
     may_be_turned = claimed.ndim == 2 and claimed.T.shape == gradient.shape
