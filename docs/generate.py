@@ -3,7 +3,8 @@
 That is functions.md, from the table of rules, questions.md, from examples/questions, what each page
 shows below a Python block as its output, and the tables of benchmarks.md and speed.md and their
 picture, from the figures that ``python -m benchmarks --peers --json docs/benchmarks.json`` measured
-last. Pictures and pages to step through that a block saves go to docs/pictures.
+last. Pictures and pages to step through that a block saves go to docs/pictures. Lines that differ
+from those there by less than is printed stay as they are.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import redirect_stdout
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
@@ -26,6 +28,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import autograd_lite.rules.special  # noqa: E402, F401  # so that SciPy is listed
 from autograd_lite.engine import table  # noqa: E402
+from autograd_lite.graphs.layout import own_program  # noqa: E402
 from benchmarks.picture import ratios  # noqa: E402
 from benchmarks.timing import duration, markdown  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
@@ -102,7 +105,9 @@ def functions_page():
     for name, entry in rows:
         shown = f"`{name}`" if "." in name else name
         if isinstance(entry, table.Primitive):
-            refused = ", ".join(sorted(entry.parameters[i] for i in entry.unread))
+            refused = ", ".join(
+                sorted(entry.parameters[i] for i, allowed in entry.options.items() if not allowed)
+            )
             lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} |")
         elif isinstance(entry, table.Composite):
             own = inspect.signature(entry.formula).parameters
@@ -146,10 +151,44 @@ def programs(text):
 
 def program(blocks, folder):
     """Write a page's blocks as one program, and return the path to it."""
-    (folder / "examples").symlink_to(HERE.parent / "examples")
+    shutil.copytree(HERE.parent / "examples", folder / "examples")
     path = folder / "page.py"
     path.write_text(f"print({MARK!r})\n".join(code[2] for code, _ in blocks), encoding="utf-8")
     return path
+
+
+# Numbers with so many digits that the last ones are a processor's own.
+LONG = re.compile(r"(?<![\w.])-?(?=(?:\.?\d){7})\d+\.\d+(?:e[-+]?\d+)?")
+FEW_ULPS = re.compile(r"\b\d(\.\d+)? ulp")
+
+
+def without_ulps(output):
+    """Leave out how many ulps were counted: few, but not the same on every processor."""
+    return FEW_ULPS.sub("few ulp", output)
+
+
+def alike(line, shown):
+    """Whether two lines differ by ulps counted and the last digit of long numbers alone."""
+    line, shown = without_ulps(line), without_ulps(shown)
+    pairs = list(zip(LONG.findall(line), LONG.findall(shown)))
+    units = (Decimal(1).scaleb(Decimal(old).as_tuple().exponent) for _, old in pairs)
+    near = all(abs(Decimal(new) - Decimal(old)) <= unit for (new, old), unit in zip(pairs, units))
+    return LONG.sub("", line) == LONG.sub("", shown) and near
+
+
+def settled(text, shown):
+    """Return a text, in which the lines that a page shows already stay as they are there."""
+    lines, known = text.splitlines(keepends=True), shown.splitlines(keepends=True)
+    if len(lines) != len(known):
+        return text
+    return "".join(old if alike(new, old) else new for new, old in zip(lines, known))
+
+
+def write(path, text):
+    """Write a page or a picture, unless it differs by less than is printed."""
+    if path.exists():
+        text = settled(text, path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8")
 
 
 def outputs(blocks, folder):
@@ -176,10 +215,11 @@ def refreshed(text):
     with tempfile.TemporaryDirectory() as folder:
         printed = outputs(blocks, Path(folder))
         for picture in (*Path(folder).glob("*.svg"), *Path(folder).glob("*.html")):
-            shutil.copy(picture, HERE / "pictures")
+            write(HERE / "pictures" / picture.name, picture.read_text(encoding="utf-8"))
     for (code, shown), output in reversed(list(zip(blocks, printed))):
         start, end = shown.span() if shown else (code.end(), code.end())
         new = f"```text\n{output}```" if output else ""
+        new = settled(new, shown[0]) if shown else new
         text = text[:start] + ("\n\n" * (not shown and bool(new))) + new + text[end:]
     return text
 
@@ -220,18 +260,21 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only-pages", type=Path, metavar="FOLDER", help="write the pages here")
     folder = parser.parse_args().only_pages
+    if folder is None and own_program() is None:
+        sys.exit(
+            "python docs/generate.py draws the pictures of the pages, the same everywhere by the "
+            'program of the extra "svg": python -m pip install -e ".[svg]". Nothing was written.'
+        )
     for name, text in (
         ("functions.md", functions_page()),
         ("questions.md", questions_page(folder or HERE)),
         *((name, with_figures((HERE / name).read_text("utf-8"))) for name in WITH_FIGURES),
         ("pictures/benchmarks.svg", ratios(figures()["speed"])),
     ):
-        ((folder or HERE) / name).write_text(text, encoding="utf-8")
+        write((folder or HERE) / name, text)
     if folder is None:
         for page in (HERE.parent / "README.md", *HERE.rglob("*.md")):
-            text = page.read_text(encoding="utf-8")
-            if (new := refreshed(text)) != text:
-                page.write_text(new, encoding="utf-8")
+            write(page, refreshed(page.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def degenerate(sample: Sample) -> Iterator[Sample]:
     ]
     seen = [[a.shape for a in sample.arrays]]
     for _, cut in cuts:
-        smaller = with_arrays(sample, [cut(a).copy() for a in sample.arrays])
+        smaller = with_arrays(sample, [np.array(cut(a)) for a in sample.arrays])
         shapes = [a.shape for a in smaller.arrays]
         if shapes in seen:  # such cuts of a vector are the same
             continue
@@ -160,7 +160,8 @@ def degenerate(sample: Sample) -> Iterator[Sample]:
 def _is_refused(sample: Sample) -> bool:
     """Whether the function says that it has no derivative on arrays of such shapes."""
     try:
-        applied(sample, [ag.Tensor(a, requires_grad=True) for a in sample.arrays])
+        with np.errstate(all="ignore"):
+            applied(sample, [ag.Tensor(a, requires_grad=True) for a in sample.arrays])
     except ValueError as error:
         return "no derivative" in str(error)
     return False
@@ -355,7 +356,10 @@ def numeric_along(
 
     def phi(t: Any) -> Any:
         return _dotted(
-            u, applied(sample, [a + t * v if i == k else a for i, a in enumerate(precise)])
+            u,
+            applied(
+                sample, [np.asarray(a + t * v) if i == k else a for i, a in enumerate(precise)]
+            ),
         )
 
     with np.errstate(all="ignore"):

@@ -102,6 +102,11 @@ def _brief(value: Any) -> str:
     return repr(value)
 
 
+def since(version: str) -> bool:
+    """Whether NumPy is of this version (major and minor) or newer."""
+    return tuple(map(int, np.__version__.split(".")[:2])) >= tuple(map(int, version.split(".")))
+
+
 # ---------------------------------------------------------------------------- arguments
 
 

@@ -8,6 +8,7 @@ import graphlib
 import importlib
 import io
 import re
+import shutil
 import subprocess
 import sys
 import tokenize
@@ -36,21 +37,21 @@ ALLOWED = {
     "graphs": ENGINE,
 }
 # Lines of code that each part may have: some 5 % above what it has, so that a repair fits and
-# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,150 lines of
+# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,230 lines of
 # rules.
 LIMITS = {
-    "__init__": 75,
-    "engine": 1_300,
-    "rules": 1_200,
-    "losses": 900,
-    "nn": 850,
-    "optim": 630,
+    "__init__": 130,
+    "engine": 1_800,
+    "rules": 1_230,
+    "losses": 1_000,
+    "nn": 880,
+    "optim": 650,
     "data": 130,
     "checkpoint": 195,
     "training": 480,
     "sklearn": 285,
-    "transforms": 310,
-    "checks": 790,
+    "transforms": 400,
+    "checks": 830,
     "graphs": 1_950,
 }
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60  # lines of code
@@ -305,15 +306,34 @@ def test_no_public_name_hides_a_module(path: Path) -> None:
     assert found is module, f"{name} is hidden by {found!r}: name the file after what is in it"
 
 
-def own_files() -> list[Path]:
-    made = {"__pycache__", "out", "build", "dist", "venv", "node_modules"}
+def own_files(root: Path = ROOT) -> list[Path]:
+    """Return what git tracks; without git, all but what is made, hidden, or in an environment."""
+    if (root / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=root, capture_output=True, encoding="utf-8", check=False
+        )
+        assert listed.returncode == 0, listed.stderr
+        return [root / name for name in listed.stdout.split("\0") if (root / name).is_file()]
+    made = {"__pycache__", "out", "build", "dist", "node_modules"}
+    made |= {path.parent.name for path in root.rglob("pyvenv.cfg")}
     found = []
-    for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        hidden = any(part.startswith(".") and part != ".ci" for part in parts[:-1])
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        hidden = any(part.startswith(".") and part not in (".ci", ".github") for part in parts[:-1])
         if path.is_file() and not hidden and not made.intersection(parts):
             found.append(path)
     return found
+
+
+@pytest.mark.parametrize("git", [False, True])
+def test_an_environment_within_the_checkout_is_none_of_its_files(git: bool, tmp_path: Path) -> None:
+    for name in ("own.py", "env-3.13/pyvenv.cfg", "env-3.13/lib/other.py", ".ci/run"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if git:
+        for command in (["init", "-q"], ["add", "own.py", ".ci/run"]):
+            subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    assert set(own_files(tmp_path)) == {tmp_path / "own.py", tmp_path / ".ci" / "run"}
 
 
 def test_no_file_names_a_place_on_one_computer() -> None:

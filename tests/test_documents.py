@@ -8,10 +8,13 @@ import runpy
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.pages import generate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -62,11 +65,6 @@ def readme_programs() -> list[tuple[str, str]]:
     ]
 
 
-def without_ulps(output: str) -> str:
-    """Leave out how many ulps were counted: few, but not the same on every processor."""
-    return re.sub(r"\b[0-3](\.\d+)? ulp", "few ulp", output)
-
-
 def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
     programs = readme_programs()
     script = f"print({MARK!r})\n".join(code for code, _ in programs)
@@ -74,7 +72,7 @@ def test_the_readme_prints_what_it_says(tmp_path: Path) -> None:
     outputs = run("readme.py", cwd=tmp_path).split(f"{MARK}\n")
     assert len(outputs) == len(programs) > 3
     for output, (code, shown) in zip(outputs, programs):
-        assert without_ulps(output) == without_ulps(shown), code
+        assert generate.settled(output, shown) == shown, code
 
 
 def test_the_quick_start_has_ten_lines_and_shows_its_output() -> None:
@@ -102,6 +100,17 @@ def test_the_scikit_learn_that_is_installed_is_new_enough_for_the_classifiers() 
     assert needed
     assert len(asked) > 1
     assert set(asked) == {needed[1]}
+
+
+def test_the_pythons_that_are_named_are_those_that_are_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [c.rpartition(" ")[2] for c in project["classifiers"] if "Python :: 3." in c]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    tested = re.search(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
+    assert tested
+    assert re.findall(r"[\d.]+", tested[1]) == named
+    assert project["requires-python"] == f">={named[0]}"
+    assert re.search(r"^ +- run: \.ci/run$", workflow, re.MULTILINE)
 
 
 Execute = Callable[..., str]

@@ -52,7 +52,7 @@ def _call(function: Any, *pairs: tuple[Any, Node | None]) -> tuple[Any, Node]:
     tracked = sum(1 << i for i, (_, node) in enumerate(pairs) if node is not None)
     plan = entry.plan(tracked)
     ans = function(*values)
-    saved = plan.keep((*values, ans, None, *parents))
+    saved = plan.keep(values, ans, None, parents)
     return ans, Node(plan, parents, saved, None, ans.shape, ans.dtype, False)
 
 

@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-_OTHER_ARITHMETIC = (np.matrix, np.ma.MaskedArray)
-
 
 def ordinary(array: Any, caller: str) -> Any:
     """Return anything but an array of a kind whose arithmetic the rules do not know."""
-    if not isinstance(array, _OTHER_ARITHMETIC):
-        return array
+    if not isinstance(array, np.ndarray) or array.__class__ is np.ndarray:
+        return array  # before asking for np.ma, which takes long to load
     if isinstance(array, np.matrix):
         raise TypeError(
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
         )
-    raise TypeError(
-        f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
-        f"the values with np.where"
-    )
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
+            f"the values with np.where"
+        )
+    return array
 
 
 def is_foreign(value: Any) -> bool:
@@ -47,9 +47,44 @@ def copied(data: Any, dtype: Any = None) -> Any:
     return np.array(data, dtype=dtype)
 
 
-def as_array(value: Any) -> Any:
-    """Return a list or number as an array, and an array or tensor as it is."""
-    return value if hasattr(value, "shape") else np.asarray(value)
+def kind(*arrays: Any) -> Any:
+    """Return what NumPy's ``like=`` takes to make an array of the kind of arrays or tensors.
+
+    The first one that is foreign, else None: an ndarray is made.
+    """
+    for array in arrays:
+        if array.__class__ is not np.ndarray and hasattr(array, "__array_function__"):
+            values = getattr(array, "_values", array)
+            if values.__class__ is not np.ndarray and is_foreign(values):
+                return values
+    return None
+
+
+def as_array(value: Any, like: Any = None) -> Any:
+    """Return a list or number as an array of a :func:`kind`, an array or tensor as it is."""
+    return value if hasattr(value, "shape") else np.asarray(value, like=like)
+
+
+def in_kind(value: Any, model: Any) -> Any:
+    """Return an array or number as an array of the kind of a model.
+
+    What has to become another kind is converted by NumPy's ``asarray``, which an array that is to
+    stay on its device refuses.
+    """
+    if value.__class__ is np.ndarray is model.__class__:
+        return value
+    like = kind(model)
+    return value if like is not None and is_foreign(value) else np.asarray(value, like=like)
+
+
+def as_arrays(values: Any) -> list[Any]:
+    """Return lists and numbers as arrays of the kind of their neighbours."""
+    arrays = list(values)
+    for array in arrays:
+        if not hasattr(array, "shape"):
+            like = kind(*arrays)
+            return [as_array(array, like) for array in arrays]
+    return arrays
 
 
 def possibly(mask: Any) -> bool:

@@ -35,41 +35,23 @@ class Observer:
         """See a pullback end."""
 
 
-class _Both(Observer):
-    """Two observers, one of which looked on first."""
-
-    def __init__(self, first: Observer, second: Observer) -> None:
-        self.observers = first, second
-
-    def called(self, *call: Any) -> None:
-        for observer in self.observers:
-            observer.called(*call)
-
-    def began(self) -> None:
-        for observer in self.observers:
-            observer.began()
-
-    def pulled(self, *step: Any) -> None:
-        for observer in self.observers:
-            observer.pulled(*step)
-
-    def ended(self) -> None:
-        for observer in self.observers:
-            observer.ended()
-
-
 @dataclass(frozen=True, slots=True)
 class Mode:
     """What holds for the calls of a context."""
 
     records: bool
-    observer: Observer | None
+    observers: tuple[Observer, ...]
 
 
-mode: ContextVar[Mode] = ContextVar("autograd_lite_mode", default=Mode(True, None))  # noqa: B039
+mode: ContextVar[Mode] = ContextVar("autograd_lite_mode", default=Mode(True, ()))  # noqa: B039
 # What each no_grad entered here will put back: not in the object, which others may use as well.
 _before_no_grad: ContextVar[tuple[Mode, ...]] = ContextVar(
     "autograd_lite_before_no_grad", default=()
+)
+
+# Where values were read out of tensors that require a gradient, and how: of a transform's function.
+reads: ContextVar[list[tuple[str, str, int]] | None] = ContextVar(
+    "autograd_lite_reads", default=None
 )
 
 
@@ -95,8 +77,7 @@ def recording_on() -> Any:
 def observing(observer: Observer) -> Any:
     """Return a context that an observer looks on, beside one that does so already."""
     here = mode.get()
-    both = _Both(here.observer, observer) if here.observer else observer
-    return _in_mode(replace(here, observer=both))
+    return _in_mode(replace(here, observers=(*here.observers, observer)))
 
 
 class no_grad:

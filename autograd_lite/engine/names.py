@@ -8,16 +8,22 @@ from typing import Any
 
 import numpy as np
 
-_SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
+from autograd_lite.engine.places import hide, library_frames
+
+_SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag", "matplotlib": "plt"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
+_CALLS_FUNCTIONS = ("transforms", "checks", "training")
+_WRAPPERS = ("wrapper", "wrapped", "inner")
+_HAVE_OURS = tuple(f"scipy.special.{name}" for name in ("softmax", "log_softmax", "logsumexp"))
 
 
 def name_of(function: Callable[..., Any]) -> str:
     """Return a function's name as a user would write it: ``np.linalg.norm``, ``ag.softmax``."""
+    function = ufunc_of(function) or function
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        of_scipy = getattr(sys.modules.get("scipy.special"), name, None) is function
+        of_scipy = ufunc_of(getattr(sys.modules.get("scipy.special"), name, None)) is function
         module = "scipy.special" if of_scipy else "numpy"
     if module in ("_operator", "operator"):
         return {"getitem": "indexing"}.get(name, name)
@@ -37,23 +43,48 @@ def name_of(function: Callable[..., Any]) -> str:
     return name
 
 
+def ufunc_of(function: Any) -> Any:
+    """Return the ufunc that a function is, or is wrapped around; else None."""
+    inner = getattr(function, "__wrapped__", function)
+    return inner if isinstance(inner, np.ufunc) else None
+
+
 def outermost_function(default: str) -> str:
-    """Return the name of the outermost of NumPy's, SciPy's or this package's running functions."""
-    frame, name = sys._getframe(2), default
-    while frame.f_back is not None:
-        root, _, rest = frame.f_globals.get("__name__", "").partition(".")
-        if root not in _SHORT:
-            break
+    """Return the name of the outermost of the libraries' running functions, below the user's.
+
+    What calls functions that users pass it, as transforms do, is not to blame for what those do.
+    """
+    name = default
+    for frame in library_frames():
+        root, _, rest = frame.f_globals["__name__"].partition(".")
         part, own = rest.partition(".")[0], frame.f_code.co_name
-        if part != "engine" and not own.startswith(("_", "<")):
+        if part in _CALLS_FUNCTIONS:
+            break
+        if root in _SHORT and part != "engine" and not own.startswith(("_", "<", *_WRAPPERS)):
             short = "np" if part == "rules" else _SHORT[root]
             name = f"{short}.{part}.{own}" if part in _PUBLIC_PARTS else f"{short}.{own}"
-        frame = frame.f_back
     return name
+
+
+def derivative_lost(default: str) -> TypeError:
+    """Return the error of a function that would take a tensor's values alone."""
+    hide()
+    name = outermost_function(default)
+    remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
+    if name == "np.full":
+        remedy = "np.full(shape, tensor, like=tensor) to repeat it"
+    remedy = f"use tensor.data if that is meant, {remedy}"
+    if name.startswith("plt."):
+        remedy = "plot its values, tensor.data"
+    elif name in _HAVE_OURS:
+        remedy = f"use ag.{name.rpartition('.')[2]}, or tensor.data if the values alone are meant"
+    what = f"{name} of a tensor that requires a gradient"
+    return TypeError(f"{what} would lose its derivative; {remedy}")
 
 
 def name_error(error: Exception, name: str) -> None:
     """Put the name of what raised an error before its message, or below it."""
+    hide(error)
     if type(error) in (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
         if not str(error).startswith(name.partition(" ")[0]):
             error.args = (f"{name}: {error}",)
@@ -63,5 +94,5 @@ def name_error(error: Exception, name: str) -> None:
 
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
-    shapes = [str(np.shape(a)) for a in arguments if hasattr(a, "shape")]
+    shapes = [str(tuple(a.shape)) for a in arguments if hasattr(a, "shape")]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

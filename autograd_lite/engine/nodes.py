@@ -32,6 +32,7 @@ class Node:
         "watched",  # what must not have changed: see changes.py
     )
     plan: Plan | None
+    exposed: bool | None
     note: Any
 
     def __init__(

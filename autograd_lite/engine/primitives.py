@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from autograd_lite.engine.recording import call
-from autograd_lite.engine.table import Rule, enter, enter_composite
+from autograd_lite.engine.table import TABLE, Options, Primitive, Rule, enter_composite
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def primitive(*rules: Rule | None, **options: Any) -> Callable[[F], F]:
+def primitive(*rules: Rule | None, **options: Unpack[Options]) -> Callable[[F], F]:
     """Return a decorator that makes a function of arrays differentiable by the given rules.
 
     Parameters
@@ -38,9 +38,10 @@ def primitive(*rules: Rule | None, **options: Any) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             return call(recorded, args, kwargs)
 
-        enter(recorded, function, rules, **options)
+        TABLE[recorded] = Primitive(function, rules, **options)
         return recorded  # type: ignore[return-value]
 
     return decorate

@@ -15,17 +15,25 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import like_sequence, ordinary
+from autograd_lite.engine.arrays import kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node, births
+from autograd_lite.engine.places import called, called_by_the_user
 from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
 
 _NO_KEYWORDS: dict[str, Any] = {}
-_MAY_CHANGE = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
-_AS_THEY_ARE = frozenset([float, int, bool, slice, np.float64])
+_NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that nobody can change
+_ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
+_WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
+
+# NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
+# which would be one of this module. A registry that is no dict makes such a warning a TypeError, at
+# no cost where there is none, and the call is made again as if from the user's line: see _again().
+# Empty, and a list: what resets all registries leaves what is false alone, or calls its clear().
+__warningregistry__: list[None] = []
 
 
 class Recorded:
@@ -48,104 +56,123 @@ def call(
 
     Arrays give arrays; with a tensor among the arguments the result is a tensor.
     """
+    __tracebackhide__ = True
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
-    if kwargs or entry.binds:
-        args = entry.bind(args, kwargs)
-    arguments = list(args)
-    parents = []
-    tracked = exposed = 0  # bit i: argument i requires a gradient; others may write to it
-    for i, argument in enumerate(args):
+    if bound := kwargs or entry.binds:
+        args, bound = entry.bind(args, kwargs), kwargs or entry.binds
+    arguments, parents = [], []
+    # Of each argument a bit: it requires a gradient; others may write to it.
+    tracked, exposed, bit = 0, 0, 1
+    for argument in args:
         if isinstance(argument, Tensor):
-            arguments[i] = values = argument._values
+            values = argument._values
             if (node := argument._node) is not None:
                 parents.append(node)
-                tracked |= 1 << i
+                tracked |= bit
                 if node.exposed:
-                    exposed |= 1 << i
+                    exposed |= bit
             elif not changes.is_own(values):
-                exposed |= 1 << i
-        elif argument.__class__ in _MAY_CHANGE:
-            exposed |= 1 << i
-        elif argument.__class__ not in _AS_THEY_ARE:
-            exposed |= 1 << i
-            arguments[i] = _accepted(argument, entry)
+                exposed |= bit
+            arguments.append(values)
+        elif argument.__class__ in _NUMBERS:
+            arguments.append(argument)
+        else:
+            exposed |= bit
+            ready = argument.__class__ in _ARRAYS
+            arguments.append(argument if ready else _taken(argument, entry, args))
+        bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
-        return _unrecorded(entry, args, arguments)
-    try:
-        plan = entry.plans[tracked]
-    except KeyError:
-        plan = entry.plan(tracked)
+        return _unrecorded(entry, args, arguments, entry.compute if bound else entry.function)
+    plan = entry.plans.get(tracked) or entry.plan(tracked)
     values = arguments if plan.simple else entry.settled(arguments)
     try:
-        ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
+        ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
+    except TypeError as error:
+        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
-    residual = None
-    is_exposed = is_large = False
+    residual = is_exposed = is_large = None
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
-    saved = plan.keep([*values, ans, residual, *parents]) if plan.sources else ()
+    saved = plan.keep(values, ans, residual, parents) if plan.sources else ()
     watched = changes.watched(plan, exposed, saved) if exposed & plan.reads else None
-    try:
-        dtype = ans.dtype
-    except AttributeError:
-        tensor, node = _several(ans, plan, parents, saved, watched)
-    else:
-        if dtype.kind != "f":
-            raise results.not_real(entry.name, dtype)
-        tensor = _new(Tensor)
-        tensor._values = ans
-        tensor._name = None
-        tensor._node = node = _new(Node)
-        # What Node(...) does, written out: the call is a tenth of what recording costs.
-        node.plan = plan
-        node.parents = parents
-        node.saved = saved
-        node.watched = watched
-        node.shape = ans.shape
-        node.dtype = dtype
-        node.exposed = is_exposed
-        node.note = None
-        node.birth = next(births)
-        if plan.notes and ans.size <= SMALL and not is_large:
-            node.note = values if plan.elementwise else ans
-    if here.observer is not None:
-        here.observer.called(node, entry, values, ans)
+    if not plan.plain and not hasattr(ans, "dtype"):
+        return _several(ans, plan, parents, saved, watched, values)
+    tensor, node = _new(Tensor), _new(Node)
+    # What Node(...) does, written out: the call is a twelfth of what recording costs.
+    node.plan, node.parents, node.saved = plan, parents, saved
+    node.watched, node.shape, node.dtype = watched, ans.shape, ans.dtype
+    node.exposed, node.note, node.birth = is_exposed, None, next(births)
+    tensor._values, tensor._node, tensor._name = ans, node, None
+    if node.dtype.kind != "f":
+        raise results.not_real(entry.name, node.dtype)
+    if plan.notes and ans.size <= SMALL and not is_large:
+        node.note = values if plan.elementwise else ans
+    for observer in here.observers:
+        observer.called(node, entry, values, ans)
     return tensor
 
 
+def _again(
+    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
+) -> Any:
+    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
+    try:
+        if "registry" not in str(error):
+            raise error
+        return called_by_the_user(run, arguments)
+    except Exception as named:
+        if named.__context__ is error:
+            named.__context__ = None
+        name_shapes(named, entry.name, arguments)
+        raise
+
+
 def _several(
-    ans: Any, plan: Plan, parents: Sequence[Node], saved: Sequence[Any], watched: Any
-) -> tuple[Any, Node]:
-    """Return a tensor for each of several results, and the node of the call."""
+    ans: Any,
+    plan: Plan,
+    parents: Sequence[Node],
+    saved: Sequence[Any],
+    watched: Any,
+    values: Sequence[Any],
+) -> Any:
+    """Return a tensor for each of several results, parts of one node."""
     node = results.node_of_all(ans, plan, parents, saved, watched)
-    tensors = [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)]
-    return like_sequence(ans, tensors), node
+    for observer in mode.get().observers:
+        observer.called(node, plan.primitive, values, ans)
+    return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
 
 
-def _accepted(argument: Any, entry: Primitive) -> Any:
-    """Return an argument that is no tensor, number or plain array, as what is computed with."""
+def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
+    """Return an argument that is no tensor, number or plain array as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument) if entry.broadcasts else list(argument)
+        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
     if entry.ufunc and not hasattr(argument, "dtype"):
-        return np.array(argument)
+        return np.array(argument, like=kind(*args))
     return ordinary(argument, entry.name)
 
 
-def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
+def _unrecorded(
+    entry: Primitive, args: Sequence[Any], arguments: Sequence[Any], run: Callable[..., Any]
+) -> Any:
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
-        ans = entry.compute(*arguments)
+        ans = run(*arguments)
+    except TypeError as error:
+        ans = _again(entry, run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
-    if not any(isinstance(a, Tensor) for a in args):
+    for argument in args:
+        if isinstance(argument, Tensor):
+            break
+    else:
         return ans
-    if (observer := mode.get().observer) is not None:
+    for observer in mode.get().observers:
         observer.called(None, entry, arguments, ans)
     if isinstance(ans, (tuple, list)):
         return like_sequence(ans, [wrap(result, None) for result in ans])
@@ -156,24 +183,30 @@ def _call_other(
     function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Apply a function that has no rules of its own."""
+    __tracebackhide__ = True
     if isinstance(entry, Composite):
-        for name in kwargs:
-            if name not in entry.parameters:
-                raise TypeError(
-                    f"{entry.name}: no derivative rule covers the argument {name}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+        if kwargs or len(args) not in entry.direct:
+            args, kwargs = entry.bind(args, kwargs)
         try:
-            return entry.formula(*args, **kwargs)
+            return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError) as error:
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return function(*bare(tuple(args)), **bare(kwargs))
+        return called(function, bare(tuple(args)), bare(kwargs))
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
     name = outermost_function(name_of(function))
+    public = getattr(np, getattr(function, "__name__", ""), function)
+    if isinstance(function, np.ufunc) and public is not function:
+        return call(public, args, kwargs)  # what array.clip calls is kept back behind np.clip
+    if function in _WRITING:
+        raise TypeError(
+            f"{name} writes into an array, which cannot hold a tensor's derivative; use "
+            f"np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
+            f"derivative is wanted"
+        )
     raise TypeError(
         f"{name} has no derivative rule; add one with ag.derivative({name}, ...), or call it on "
         f"tensor.data if no derivative is wanted"

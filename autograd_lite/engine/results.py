@@ -29,13 +29,9 @@ def own(
     """
     ans, residual = ans if plan.leaves_residual else (ans, None)
     if ans.__class__ is not np.ndarray:
-        if hasattr(ans, "_node"):
-            raise TypeError(
-                f"{plan.primitive.name} computed with a tensor that is not one of its arguments "
-                f"itself; pass every tensor as an argument of its own, not in a list, dict or "
-                f"closure"
-            )
-        return ordinary(ans, plan.primitive.name), residual, False, False
+        if not isinstance(ans, np.generic):
+            _check_kind(ans, plan.primitive.name)
+        return ans, residual, False, False
     owner: Any = ans.base
     for i, argument in enumerate(arguments):
         if argument is ans:  # no two tensors hold one array object
@@ -44,6 +40,16 @@ def own(
             if argument is owner or argument.base is owner:
                 return ans, residual, bool(exposed >> i & 1), owner.size > SMALL  # type: ignore[union-attr]
     return ans, residual, owner is not None, owner is not None
+
+
+def _check_kind(ans: Any, name: str) -> None:
+    """Raise for a result that is a tensor, or an array of a kind that rules do not know."""
+    if hasattr(ans, "_node"):
+        raise TypeError(
+            f"{name} computed with a tensor that is not one of its arguments itself; pass every "
+            f"tensor as an argument of its own, not in a list, dict or closure"
+        )
+    ordinary(ans, name)
 
 
 def not_real(name: str, dtype: Any) -> TypeError:
@@ -97,7 +103,7 @@ def part(node: Node, result: Any, number: int) -> Node | None:
     if result.dtype.kind != "f":
         return None
     plan = cast(Primitive, TABLE[_result]).plan(1)
-    kept = plan.keep((None, number, None, None, node))
+    kept = plan.keep((None, number), None, None, (node,))
     exposed = getattr(result, "base", None) is not None
     own = Node(plan, (node,), kept, None, result.shape, result.dtype, exposed)
     own.note = result
@@ -127,5 +133,5 @@ def node_of_all(
     for dtype in dtypes:
         if dtype.kind == "c":
             raise TypeError(f"{name} gives {dtype} here; only real results have a gradient")
-    shapes = tuple(np.shape(result) for result in outputs)
+    shapes = tuple(result.shape for result in outputs)
     return Node(plan, parents, saved, watched, shapes, dtypes, True)

@@ -19,30 +19,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
 from autograd_lite.engine.names import name_of
+from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
 
 Rule = Callable[..., Any]
 Pick = Callable[[Any], Sequence[Any]]
+Keep = Callable[[Sequence[Any], Any, Any, Sequence[Any]], Sequence[Any]]
 
 _ANS, _RESIDUAL = "ans", "residual"
 _RESERVED = ("like", "argnum", _ANS, _RESIDUAL)
-REQUIRED = inspect.Parameter.empty
-
-
-class Signature(NamedTuple):
-    """What a function takes: positional parameters, perhaps ``*operands``, keyword-only ones."""
-
-    parameters: tuple[str, ...]
-    defaults: tuple[Any, ...]  # REQUIRED where there is none
-    variadic: int | None  # where *operands stands
-    positional: int  # how many parameters may be given by position, *operands counted as one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +44,7 @@ class Plan:
 
     primitive: Primitive
     argnums: tuple[int, ...]  # of the tracked arguments, in order
-    keep: Pick  # (*arguments, ans, residual, *parents) -> what is saved
+    keep: Keep  # (arguments, ans, residual, parents) -> what is saved
     rules: tuple[tuple[Rule, Pick | None], ...]  # and what each reads of it; None for everything
     sources: tuple[Any, ...]  # of each saved item: an argument's place, "ans", "residual" or None
     arguments: tuple[tuple[int, int], ...]  # place among the saved, and as argument
@@ -60,16 +53,34 @@ class Plan:
     run_bound: Callable[..., Any]  # of what Primitive.bind returned
     leaves_residual: bool
     simple: bool  # the arguments are one for each parameter as they are
-    plain: bool  # a ufunc: its result is an array of its own
+    plain: bool  # a ufunc: its result is one array of its own
     elementwise: bool
     selects: bool
     notes: bool  # whether a small result, or its arguments, are kept for graphs alone
+
+
+class Options(TypedDict, total=False):
+    """What may be said of a function beside its rules: see :func:`derivative`."""
+
+    ignores: Iterable[str]
+    broadcasts: bool | None
+    selects: bool
+    recorded: Callable[..., Any] | None
+    explained: Callable[..., Any] | None
+    domain: tuple[float, float] | None
+    name: str | None
 
 
 class Primitive:
     """A function with derivative rules: one entry of the table.
 
     What its signature says is read when it is first asked for: of most entries, it never is.
+
+    Raises
+    ------
+    TypeError
+        If one of a user's rules reads a name that the function does not have. This package's own
+        rules are checked by its tests.
     """
 
     def __init__(
@@ -86,7 +97,7 @@ class Primitive:
         name: str | None = None,
     ) -> None:
         self.function = function
-        self.given_name = name
+        self.name = name or name_of(function)
         self.ufunc = isinstance(function, np.ufunc)
         self.broadcasts = self.ufunc if broadcasts is None else broadcasts
         self.elementwise = self.ufunc and function.signature is None  # type: ignore[attr-defined]
@@ -98,43 +109,26 @@ class Primitive:
         self.ignores = frozenset(ignores)
         self.plans: dict[int, Plan] = {}
         self.binds = True  # calls by position too: until the signature is known
+        if not any(rule is not None and is_own(rule) for rule in rules):
+            _ = self.reads
 
     def __repr__(self) -> str:
         return f"<rules of {self.name}>"
 
-    # ------------------------------------------------------------------------ the signature
-
-    @functools.cached_property
-    def name(self) -> str:
-        """What messages and graphs call the function."""
-        return self.given_name or name_of(self.function)
-
     @functools.cached_property
     def signature(self) -> Signature:
-        """What the function takes."""
-        return _signature(self.function)
+        """How the function is called."""
+        return Signature(self.function, self.name)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the function's parameters."""
-        return self.signature.parameters
+        return self.signature.names
 
     @property
-    def defaults(self) -> tuple[Any, ...]:
-        """The defaults of the parameters, REQUIRED where there is none."""
-        return self.signature.defaults
-
-    @functools.cached_property
     def variadic(self) -> int | None:
         """The place of ``*operands`` among the parameters, if there are any."""
         return self.signature.variadic
-
-    @functools.cached_property
-    def simple(self) -> bool:
-        """Whether a call by position gives each parameter its argument: none may be left out."""
-        names, defaults, variadic, positional = self.signature
-        required = all(default is REQUIRED for default in defaults)
-        return required and variadic is None and positional == len(names)
 
     @functools.cached_property
     def reads(self) -> tuple[tuple[str, ...], ...]:
@@ -147,94 +141,30 @@ class Primitive:
         return tuple(_reads(self, rule) for rule in self.rules)
 
     @functools.cached_property
-    def unread(self) -> tuple[int, ...]:
-        """The optional parameters that must stay at their defaults.
+    def options(self) -> dict[int, bool]:
+        """The optional parameters without a rule, and whether they may be given.
 
-        A rule that does not know of an argument would be wrong, silently.
+        Some rule reads them, or they are ignored: one that does not know of an argument would be
+        wrong, silently.
         """
         allowed = self.ignores.union(*self.reads)
-        return tuple(
-            i
-            for i, name in enumerate(self.parameters)
-            if self._is_optional(i) and i >= len(self.rules) and name not in allowed
-        )
-
-    def _is_optional(self, i: int) -> bool:
-        return self.signature.defaults[i] is not REQUIRED
-
-    # ------------------------------------------------------------------------ calls
-
-    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """Return the arguments by position, up to the last parameter that is given one.
-
-        Those of ``*operands`` stand one after another; what is taken by keyword alone comes last,
-        all of it or nothing.
-
-        Raises
-        ------
-        TypeError
-            If an argument is missing, given twice, or one that the function does not take.
-        """
-        names, defaults, variadic, positional = self.signature
-        self.binds = variadic is not None
-        values, left = list(args), len(kwargs)
-        for i in range(len(args), positional if variadic is None else variadic):
-            if not left and variadic is None:
-                return values
-            left -= names[i] in kwargs
-            values.append(kwargs.get(names[i], defaults[i]))
-        if left or variadic is not None:
-            for i in range(positional, len(names)):
-                left -= names[i] in kwargs
-                values.append(kwargs.get(names[i], defaults[i]))
-        if left:
-            self._refuse(args, kwargs)
-        if any(value is REQUIRED for value in values[len(args) :]):
-            raise TypeError(f"{self.name}: an argument is missing; it takes {', '.join(names)}")
-        return values
-
-    def _refuse(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Raise for an argument that is given twice, or that the function does not take."""
-        names = self.parameters
-        for name in kwargs:
-            if name not in names:
-                raise TypeError(f"{self.name} has no argument {name}=; it takes {', '.join(names)}")
-            if name in names[: len(args)]:
-                raise TypeError(f"{self.name} got its argument {name} twice")
-        raise TypeError(f"{self.name} takes its {names[self.variadic or 0]} by position alone")
+        parameters = enumerate(zip(self.parameters, self.signature.defaults))
+        return {
+            i: name in allowed
+            for i, (name, default) in parameters
+            if i >= len(self.rules) and default is not REQUIRED
+        }
 
     @functools.cached_property
     def compute(self) -> Callable[..., Any]:
         """The function, called with what :meth:`bind` returns."""
-        return self._by_position(self.function)
+        return self.signature.by_position(self.function)
 
-    def _by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function without what it takes by keyword alone: given last, or not at all."""
-        names, _, _, positional = self.signature
-        only_by_keyword = names[positional:]
-        if not only_by_keyword:
-            return function
-
-        def by_position(*values: Any) -> Any:
-            if self.variadic is None and len(values) <= positional:
-                return function(*values)
-            cut = len(values) - len(only_by_keyword)
-            return function(*values[:cut], **dict(zip(only_by_keyword, values[cut:])))
-
-        return by_position
-
-    def _run(self, argnums: tuple[int, ...], bound: bool) -> Callable[..., Any]:
-        """Return what computes a recorded call, by position or from what :meth:`bind` returns."""
-        run = self.function
-        if self.recorded is not None:
-            run = functools.partial(self.recorded, argnums)
-        return self._by_position(run) if bound else run
-
-    @functools.cached_property
-    def _options(self) -> tuple[int, ...]:
-        """The optional parameters that have no rule."""
-        count = len(self.parameters)
-        return tuple(i for i in range(len(self.rules), count) if self._is_optional(i))
+    def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
+        """Return the arguments by position; see :meth:`Signature.bind`."""
+        by_keyword = self.signature.required > self.signature.positional
+        self.binds = by_keyword or self.variadic is not None
+        return self.signature.bind(args, kwargs)
 
     def settled(self, arguments: list[Any]) -> list[Any]:
         """Return what rules may read of the arguments: one for each parameter.
@@ -246,29 +176,19 @@ class Primitive:
         TypeError
             If an option is given that no rule reads.
         """
-        names, defaults, variadic, positional = self.signature
-        if variadic is None:
-            values = [*arguments, *defaults[len(arguments) :]]
-        else:
-            end = len(arguments) - (len(names) - positional)
-            values = [*arguments[:variadic], tuple(arguments[variadic:end]), *arguments[end:]]
-        given = len(arguments) if variadic is None else len(values)
-        for i in self._options:
+        values = self.signature.packed(arguments)
+        given = len(arguments) if self.variadic is None else len(values)
+        for i, allowed in self.options.items():
             if i >= given:
                 break
             value = values[i]
-            if value is defaults[i]:
+            if is_default(value, self.signature.defaults[i]):
                 continue
-            if i in self.unread:
-                raise TypeError(
-                    f"{self.name}: no derivative rule covers the argument {names[i]}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+            if not allowed:
+                raise not_covered(self.name, self.parameters[i])
             if isinstance(value, (list, np.ndarray)):
                 values[i] = value.copy()
         return values
-
-    # ------------------------------------------------------------------------ plans
 
     def plan(self, tracked: int) -> Plan:
         """Return the plan for the tracked arguments, the bits of a number; made on first use."""
@@ -294,7 +214,7 @@ class Primitive:
         arity = len(self.parameters)
         index = {name: i for i, name in enumerate(self.parameters)}
         index |= {_ANS: arity, _RESIDUAL: arity + 1}
-        pool: dict[int, int] = {}  # from places in what plan.keep takes to those among the saved
+        pool: dict[int, int] = {}  # from places in what _keeper says to those among the saved
         rules: list[tuple[Rule, list[int]]] = []
         for k, argnum in enumerate(argnums):
             rule, names = self.rule(argnum)
@@ -311,24 +231,26 @@ class Primitive:
         arguments = tuple(
             (i, s)
             for i, s in enumerate(sources)
-            if isinstance(s, int)
-            and (s < len(self.rules) or not self._is_optional(s))
-            and self.recorded is None
+            if isinstance(s, int) and s not in self.options and self.recorded is None
         )
         everything = list(range(len(pool)))
+        run = self.function
+        if self.recorded is not None:
+            run = functools.partial(self.recorded, argnums)
+        bound = self.signature.by_position(run)
         return Plan(
             self,
             argnums,
-            _picker(list(pool)),
+            _keeper(list(pool), arity),
             tuple((rule, None if slots == everything else _picker(slots)) for rule, slots in rules),
             sources,
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
-            self._run(argnums, bound=self.variadic is not None),
-            self._run(argnums, bound=True),
+            run,
+            bound,
             self.recorded is not None,
-            self.simple,
-            self.ufunc and self.recorded is None,
+            self.signature.simple,
+            self.ufunc and self.recorded is None and self.function.nout == 1,  # type: ignore[attr-defined]
             self.elementwise,
             self.selects,
             not self.elementwise or any(i not in (*argnums, *sources) for i in range(arity)),
@@ -344,9 +266,54 @@ class Composite:
     name: str
 
     @functools.cached_property
-    def parameters(self) -> frozenset[str]:
-        """The arguments that the formula takes."""
-        return frozenset(inspect.signature(self.formula).parameters)
+    def signature(self) -> Signature:
+        """How the function is called; one in C that does not say, as the formula is."""
+        try:
+            return Signature(self.function, self.name)
+        except ValueError:
+            return self.taken
+
+    @functools.cached_property
+    def taken(self) -> Signature:
+        """How the formula is called: with some of the function's arguments, under their names."""
+        return Signature(self.formula, self.name)
+
+    @functools.cached_property
+    def direct(self) -> range:
+        """How many arguments by position the formula takes just as the function does."""
+        positional, variadic = self.taken.positional, self.taken.variadic
+        least = sum(default is REQUIRED for default in self.taken.defaults[:positional])
+        return range(least, positional + 1) if variadic is None else range(least - 1, sys.maxsize)
+
+    def bind(
+        self, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return a call's arguments as the formula takes them: what is optional, by keyword.
+
+        Raises
+        ------
+        TypeError
+            As for :meth:`Signature.bind`, and if an option is given that the formula lacks.
+        """
+        own, known = self.signature, self.taken.names
+        options = {  # of the function's **others
+            name: kwargs[name] for name in kwargs if name in known and name not in own.names
+        }
+        named = {name: kwargs[name] for name in kwargs if name not in options}
+        given: list[Any] = []
+        values = own.packed(own.bind(args, named))
+        for i, (name, value, default) in enumerate(zip(own.names, values, own.defaults)):
+            if i == own.variadic:
+                given += value
+            elif value is REQUIRED:
+                raise TypeError(f"{self.name}: its argument {name} is missing")
+            elif default is REQUIRED:
+                given.append(value)
+            elif not is_default(value, default):
+                if name not in known and not self.taken.others:
+                    raise not_covered(self.name, name)
+                options[name] = value
+        return given, options
 
 
 class Constant(NamedTuple):
@@ -364,15 +331,7 @@ LATE_RULES: dict[str, str] = {}
 
 
 def derivative(
-    function: Callable[..., Any],
-    *rules: Rule | None,
-    ignores: Iterable[str] = (),
-    broadcasts: bool | None = None,
-    selects: bool = False,
-    recorded: Callable[..., Any] | None = None,
-    explained: Callable[..., Any] | None = None,
-    domain: tuple[float, float] | None = None,
-    name: str | None = None,
+    function: Callable[..., Any], *rules: Rule | None, **options: Unpack[Options]
 ) -> None:
     """Enter the derivative of a function into the table.
 
@@ -383,6 +342,8 @@ def derivative(
     *rules : callable or None
         One rule for each leading argument; ``None`` where the function is not differentiable in
         that argument. See the module's docstring for what a rule may read.
+    **options
+        By keyword, what else is to know of the function:
     ignores : iterable of str
         Optional arguments that change the result but not the derivative rule. Every other optional
         argument that no rule reads is refused when given.
@@ -417,31 +378,7 @@ def derivative(
     ...     return x * x * x
     >>> ag.derivative(cube, lambda g, x: g * 3 * x * x)
     """
-    enter(
-        function,
-        function,
-        rules,
-        ignores=ignores,
-        broadcasts=broadcasts,
-        selects=selects,
-        recorded=recorded,
-        explained=explained,
-        domain=domain,
-        name=name,
-    )
-
-
-def enter(
-    key: Callable[..., Any],
-    function: Callable[..., Any],
-    rules: Sequence[Rule | None],
-    **options: Any,
-) -> None:
-    """Enter the rules of a function under the key that users call."""
-    entry = Primitive(function, rules, **options)
-    if not any(rule is not None and is_own(rule) for rule in rules):
-        _ = entry.reads  # checks what a user's rules read; this package's have their tests
-    TABLE[key] = entry
+    TABLE[function] = Primitive(function, rules, **options)
 
 
 def constant(*functions: Callable[..., Any]) -> None:
@@ -462,25 +399,6 @@ def enter_composite(function: Callable[..., Any], formula: Callable[..., Any]) -
 def is_own(rule: Rule) -> bool:
     """Whether a rule is one of this package's."""
     return (rule.__module__ or "").startswith("autograd_lite.")
-
-
-def _signature(function: Callable[..., Any]) -> Signature:
-    if isinstance(function, np.ufunc):
-        count = function.nin
-        return Signature(("x", "y", "z")[:count], (REQUIRED,) * count, None, count)
-    if function is np.where:  # has no signature before NumPy 2.4
-        return Signature(("condition", "x", "y"), (REQUIRED,) * 3, None, 3)
-    parameters = [
-        p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD
-    ]
-    kinds = [p.kind for p in parameters]
-    several = inspect.Parameter.VAR_POSITIONAL
-    return Signature(
-        tuple(p.name for p in parameters),
-        tuple(p.default for p in parameters),
-        kinds.index(several) if several in kinds else None,
-        sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds),
-    )
 
 
 def _reads(primitive: Primitive, rule: Rule | None) -> tuple[str, ...]:
@@ -505,6 +423,20 @@ def _picker(places: Sequence[int]) -> Pick:
         return itemgetter(*places)
     # itemgetter(i) would return a bare item; a slice keeps it in a sequence.
     return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
+
+
+def _keeper(places: Sequence[int], arity: int) -> Keep:
+    """Return what picks out what is saved: places in ``(*arguments, ans, residual, *parents)``."""
+    special = {arity: "ans", arity + 1: "residual"}
+    items = [
+        f"arguments[{p}]" if p < arity else special.get(p, f"parents[{p - arity - 2}]")
+        for p in places
+    ]
+    # Compiled, as named tuples are: the quickest way to make a tuple of some of them.
+    keep: Keep = eval(
+        f"lambda arguments, ans, residual, parents: ({''.join(f'{i}, ' for i in items)})"
+    )
+    return keep
 
 
 def _with_argnum(rule: Rule, place: int, argnum: int) -> Rule:

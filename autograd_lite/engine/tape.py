@@ -89,15 +89,15 @@ def pullback(
                 wanted.add(node)
     changes.check_not_moved(nodes)
     nodes.reverse()
-    observer = mode.get().observer
+    observers = mode.get().observers
     try:
-        after = None if observer is None else _after(None, observer)
+        after = _after(None, observers) if observers else None
         found, selected = _walk(nodes, root, g, ends, wanted, see, after)
         if paths.may_leak(root, found.values(), selected):
-            after = _after(paths.mask(nodes, root, g, ends, wanted, fitted), observer)
+            after = _after(paths.mask(nodes, root, g, ends, wanted, fitted), observers)
             found, _ = _walk(nodes, root, g, ends, wanted, see, after)
     finally:
-        if observer is not None:
+        for observer in observers:
             observer.ended()
     return found
 
@@ -152,15 +152,15 @@ def _walk(
     return found, selected
 
 
-def _after(mask: paths.Mask | None, observer: Observer | None) -> After | None:
+def _after(mask: paths.Mask | None, observers: Sequence[Observer]) -> After:
     """Return what is done to each contribution: masked, and shown to who looks on."""
-    if observer is None:
-        return mask
-    observer.began()
+    for observer in observers:
+        observer.began()
 
     def after(node: Node, k: int, g: Any, d: Any) -> Any:
         d = d if mask is None else mask(node, k, g, d)
-        observer.pulled(node, k, g, d)
+        for observer in observers:
+            observer.pulled(node, k, g, d)
         return d
 
     return after

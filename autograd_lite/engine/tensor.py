@@ -11,21 +11,24 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, ordinary
+from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.modes import is_recording
-from autograd_lite.engine.names import name_of, outermost_function
+from autograd_lite.engine.modes import is_recording, reads
+from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
+from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.tape import pullback
 
+_UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 _storing_gradients = threading.Lock()
 
 
@@ -91,12 +94,37 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ attributes
 
     @property
-    def data(self) -> Any:
+    def data(self) -> NDArray[Any]:
         """The values, as an array.
 
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
         recorded result are read-only, and those of a view of another tensor may be.
         """
+        if reads.get() is not None:
+            self._note_read("data")
+        return self._shared()  # type: ignore[no-any-return]
+
+    @data.setter
+    def data(self, values: ArrayLike) -> None:
+        if not self.is_leaf:
+            raise ValueError(
+                "Tensor.data: the values of a recorded result cannot be replaced; "
+                "compute a new tensor, or detach() this one first"
+            )
+        new = in_kind(ordinary(values, "Tensor.data"), self._values)
+        if new.shape != self.shape:
+            raise ValueError(
+                f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
+                f"make a new Tensor for another shape"
+            )
+        if new is not self._values:
+            self._values = copied(new, self.dtype)
+            if isinstance(self._node, Leaf):
+                self._node.value = self._values
+                self._node.exposed = False
+
+    def _shared(self) -> Any:
+        """Return the values as others may have them: see :attr:`data`."""
         node = self._node
         if node is None:
             self._thaw()
@@ -107,25 +135,6 @@ class Tensor(Recorded, ArrayMethods):
             self._values = node.value = self._values.copy()
             node.exposed = True
         return self._values
-
-    @data.setter
-    def data(self, values: ArrayLike) -> None:
-        if not self.is_leaf:
-            raise ValueError(
-                "Tensor.data: the values of a recorded result cannot be replaced; "
-                "compute a new tensor, or detach() this one first"
-            )
-        new = np.asarray(ordinary(values, "Tensor.data"), dtype=self.dtype)
-        if new.shape != self.shape:
-            raise ValueError(
-                f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
-                f"make a new Tensor for another shape"
-            )
-        if new is not self._values:
-            self._values = new.copy()
-            if isinstance(self._node, Leaf):
-                self._node.value = self._values
-                self._node.exposed = False
 
     def _thaw(self) -> None:
         """Let others write to the values; graphs that read them so far keep those they read."""
@@ -151,13 +160,26 @@ class Tensor(Recorded, ArrayMethods):
             note_of(self._node).name = name
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Gradient:
         """The gradient that :meth:`backward` stored: an array of the tensor's own.
 
-        A tensor under ``create_graph=True``; None before the first backward, and for results.
+        A tensor under ``create_graph=True``; None before the first backward, and for results, of
+        which a UserWarning says so.
         """
         node = self._node
-        return node.grad if isinstance(node, Leaf) else None
+        if isinstance(node, Leaf):
+            return node.grad
+        if node is not None:
+            several = isinstance(node.parents[0].dtype, tuple)
+            plan = node.parents[0].plan if several else node.plan
+            assert plan is not None
+            warn(
+                f"Tensor.grad of a result (of {plan.primitive.name}) is always None: backward "
+                f"stores the gradients of leaves alone; update a leaf W by "
+                f"`W.data -= rate * W.grad` or an optimiser, so that it stays one; "
+                f"ag.graph(loss, grads=True) shows the gradients of results"
+            )
+        return None
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
@@ -166,18 +188,23 @@ class Tensor(Recorded, ArrayMethods):
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
             return
-        if gradient is not None and np.shape(gradient) != self.shape:
-            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {np.shape(gradient)}")
         if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = np.asarray(gradient)
+            gradient = in_kind(gradient, self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            gradient = gradient.astype(self.dtype, copy=False)
+            if gradient.dtype != self.dtype:
+                gradient = gradient.astype(self.dtype)
+        if gradient is not None and gradient.shape != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to or through this tensor."""
+        """Whether gradients flow to or through this tensor.
+
+        Of a leaf, it can be switched. Switching it off forgets ``.grad``, and what was computed
+        from the leaf before refuses to be differentiated: its gradient would have no place.
+        """
         return self._node is not None
 
     @requires_grad.setter
@@ -230,12 +257,12 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self._values.nbytes  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The data type of the elements."""
-        return self._values.dtype
+        return self._values.dtype  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------ gradients
 
@@ -271,6 +298,7 @@ class Tensor(Recorded, ArrayMethods):
         >>> x.grad
         array(6.)
         """
+        __tracebackhide__ = True
         if self._node is None:
             raise ValueError(
                 "Tensor.backward: this tensor does not depend on any tensor with "
@@ -289,35 +317,48 @@ class Tensor(Recorded, ArrayMethods):
                     raise _retired(leaf)
                 if leaf.grad is not None:
                     total = leaf.grad + found[leaf]
-                    found[leaf] = total if isinstance(total, Tensor) else np.asarray(total)
+                    found[leaf] = total if isinstance(total, Tensor) else in_kind(total, leaf.value)
                 elif not create_graph:
-                    found[leaf] = unshared(found, leaf)
+                    found[leaf] = unshared(found, leaf, leaf.value)
             for leaf, total in found.items():
                 leaf.grad = total
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
-        self.grad = None
+        if isinstance(self._node, Leaf):
+            self._node.grad = None
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
-        return wrap(self.data, None)  # type: ignore[no-any-return]
+        return wrap(self._shared(), None)  # type: ignore[no-any-return]
 
-    def numpy(self) -> Any:
+    def numpy(self) -> NDArray[Any]:
         """Return the values as an array, not copied; the same as ``data``."""
-        return self.data
+        self._note_read("numpy()")
+        return self._shared()  # type: ignore[no-any-return]
 
     def item(self, *place: Any) -> Any:
         """Return the single value of a one-element tensor, or that at a place, as a number."""
+        self._note_read("item()")
         return self._values.item(*place)
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
+        self._note_read("tolist()")
         return self._values.tolist()
+
+    def _note_read(self, how: str) -> None:
+        """Note that values leave a tensor whose derivative a transform is computing."""
+        if self._node is not None and (seen := reads.get()) is not None:
+            seen.append((how, *user_line()))
 
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if kwargs:
+            usual = _UFUNC_OPTIONS
+            kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -339,22 +380,31 @@ class Tensor(Recorded, ArrayMethods):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
+        __tracebackhide__ = True
         return call(function, args, kwargs)
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np  # whose functions take tensors
+
+    # "Of objects": so that NumPy's stubs leave the type of ``array @ tensor`` open; docs/types.md.
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.object_]:
         if self._node is not None:
-            raise TypeError(
-                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
-                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
-                f"to join tensors"
-            )
+            raise derivative_lost("np.asarray or np.array")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
-        extras = [f"dtype={self.dtype}"] if self.dtype not in (float, int, bool) else []
+        foreign = is_foreign(self._values)
+        if foreign:  # whose values may not be asked for
+            cls = type(self._values)
+            values = f"{cls.__module__.split('.')[0]}.{cls.__name__}, shape={self.shape}"
+        else:
+            values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
+        unusual = foreign or self.dtype not in (float, int, bool)
+        extras = [f"dtype={self.dtype}"] if unusual else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"
@@ -381,21 +431,24 @@ class Tensor(Recorded, ArrayMethods):
         if self._node is not None:
             raise TypeError(
                 f"{function}() of a tensor that requires a gradient would lose its derivative "
-                f"(math functions call it too); use tensor.item() if that is meant, np functions "
-                f"otherwise"
+                f"(math functions and array[i] = tensor call it too); use tensor.item() if that is "
+                f"meant, else np functions, and np.stack or np.where to build an array"
             )
         return self._values.item()
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
+            if outermost_function("").startswith("plt."):  # which copies what it draws
+                raise derivative_lost("")
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
                 "use tensor.detach() to keep its values"
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
-    def __getitem__(self, index: Any) -> Any:
-        return call(operator.getitem, (self, bare(index)))
+    def __getitem__(self, index: Any) -> Tensor:
+        __tracebackhide__ = True
+        return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -413,11 +466,17 @@ class Tensor(Recorded, ArrayMethods):
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._values, bare(other))
-        return self
+        leaf = self  # what is assigned to self.data, completion would take for its type
+        leaf.data = function(self._values, bare(other))
+        return leaf
 
 
 recording.Tensor = Tensor
+
+# For type checkers and completion, where Any stands for what would only be in the way: None before
+# the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
+Gradient = Union[NDArray[Any], Any]  # noqa: UP007
+Result = Union[Tensor, Any]  # noqa: UP007
 
 
 def _retired(leaf: Leaf) -> RuntimeError:
@@ -446,15 +505,15 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     """Return the cotangent to start from, checked against the output."""
     if gradient is None:
         shape, dtype = output.shape, output.dtype
-        if shape == ():
+        if shape == () and not is_foreign(output._values):
             return dtype.type(1)
         if output.size != 1:
             raise ValueError(
                 f"{caller}: the output has shape {shape}, not a single number; "
                 f"give a gradient of that shape, or reduce it (np.sum) first"
             )
-        return np.ones(shape, dtype)
-    g = gradient if isinstance(gradient, Tensor) else np.asarray(ordinary(gradient, caller))
+        return np.ones(shape, dtype, like=kind(output))
+    g = gradient if isinstance(gradient, Tensor) else in_kind(ordinary(gradient, caller), output)
     if g.dtype.kind not in "fiub":
         raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
     if g.shape != output.shape:
@@ -464,17 +523,17 @@ def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
     return g if g.dtype == output.dtype else g.astype(output.dtype)
 
 
-def unshared(found: dict[Node, Any], node: Node) -> Any:
-    """Return a cotangent that a pullback found as an array that nobody else holds.
+def unshared(found: dict[Node, Any], node: Node, model: Any) -> Any:
+    """Return a cotangent that a pullback found as an array of a kind that nobody else holds.
 
     Copied, unless the dictionary's reference is the only one (the call makes the second) and the
     array is no view of another.
     """
-    if (
-        sys.getrefcount(found[node]) == 2
-        and isinstance(found[node], np.ndarray)
-        and found[node].base is None
-    ):
+    if not found[node].__class__ is np.ndarray is model.__class__:
+        if kind(model, found[node]) is not None:
+            return copied(in_kind(found[node], model))
+        return np.array(found[node])
+    if sys.getrefcount(found[node]) == 2 and found[node].base is None:
         return found[node]
     return np.array(found[node])
 

@@ -173,7 +173,7 @@ def _options(primitive: Primitive, known: Mapping[int | str, Any]) -> str:
             continue
         name = key if isinstance(key, str) else argument_name(primitive, key)
         parameters = primitive.parameters
-        if name in parameters and value is primitive.defaults[parameters.index(name)]:
+        if name in parameters and value is primitive.signature.defaults[parameters.index(name)]:
             continue
         if primitive.function.__name__ == "getitem" and key == 1:
             texts.append(_index_text(value))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +10,6 @@ import numpy as np
 from autograd_lite.engine.changes import changed_argument
 from autograd_lite.engine.nodes import Leaf, Node
 from autograd_lite.engine.results import SMALL
-from autograd_lite.engine.table import Primitive
 from autograd_lite.graphs.source import argument_name, noted
 from autograd_lite.graphs.summary import Summary
 
@@ -65,11 +62,13 @@ def again(node: Node, known: Arguments) -> Any:
     primitive = node.plan.primitive  # type: ignore[union-attr]
     if primitive.function is np.reshape:
         known = {**known, 1: node.shape}
+    signature = primitive.signature
+    by_keyword = signature.names[signature.positional :]
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for key, value in sorted(known.items(), key=lambda item: (isinstance(item[0], str), item[0])):
         name = key if isinstance(key, str) else argument_name(primitive, key)
-        if key == len(positional) and name not in _keyword_only(primitive):
+        if key == len(positional) and name not in by_keyword:
             positional.append(value)
         else:
             named[name] = value
@@ -78,14 +77,6 @@ def again(node: Node, known: Arguments) -> Any:
             return primitive.function(*positional, **named)
     except (TypeError, ValueError):
         return None
-
-
-@functools.cache
-def _keyword_only(primitive: Primitive) -> frozenset[str]:
-    if primitive.simple or primitive.function is np.where:  # has no signature before NumPy 2.4
-        return frozenset()
-    parameters = inspect.signature(primitive.function).parameters.values()
-    return frozenset(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
 
 def _repeated(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.nodes import Node, note_of
+from autograd_lite.engine.places import user_line
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.table import Primitive
@@ -20,16 +18,6 @@ from autograd_lite.engine.tape import fitted
 from autograd_lite.graphs.births import gradient_born
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import BAD, badness, number
-
-_NOT_THE_USERS = tuple(f"{Path(f).parent}{os.sep}" for f in (Path(__file__).parent, np.__file__))
-
-
-def _caller() -> tuple[str, int]:
-    """Return the file and line, outside this package and NumPy, that is being run."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 @contextmanager
@@ -60,7 +48,7 @@ class _Keeper(Observer):
         """Note a recorded call."""
         if node is not None:
             note = note_of(node)
-            note.value, note.arguments, note.origin = result, arguments, _caller()
+            note.value, note.arguments, note.origin = result, arguments, user_line()
 
 
 class NonfiniteError(FloatingPointError):
@@ -111,7 +99,7 @@ class _Watch(Observer):
     ) -> None:
         """Look at the result of a call."""
         if node is not None:
-            note_of(node).origin = _caller()
+            note_of(node).origin = user_line()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
         how_bad = badness(result)
@@ -123,11 +111,11 @@ class _Watch(Observer):
         bad, before = _first_bad(result, how_bad), badness(list(arguments))
         said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
         if how_bad > before:
-            raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
+            raise NonfiniteError(f"{said}; {_place(user_line())}. {_cure(primitive, given, 0)}.")
         births = [parent.birth for parent in node.parents] if node is not None else [None]
         found = (self.read[birth] for birth in births if birth in self.read)
         origin = next((said for its, said in found if its == how_bad), "")
-        origin = origin or f"{said}; {_place(_caller())}. {_in_the_data(given, BAD[how_bad])}."
+        origin = origin or f"{said}; {_place(user_line())}. {_in_the_data(given, BAD[how_bad])}."
         if how_bad == 2 and np.ndim(result) == 0:
             raise NonfiniteError(origin)
         self.read[None] = how_bad, origin

@@ -36,10 +36,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from autograd_lite.engine.arrays import is_foreign, kind, possibly
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import kernels
 from autograd_lite.losses.probabilities import _log_softmax, _softmax
 from autograd_lite.losses.targets import Options, Reduction, checked
@@ -54,7 +55,7 @@ def cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return the softmax cross-entropy ``-sum(y * log(softmax(z)))``, as one fused node.
 
     Parameters
@@ -108,6 +109,7 @@ def cross_entropy(
     >>> z.grad
     array([[-0.33475904,  0.24472847,  0.09003057]])
     """
+    __tracebackhide__ = True
     logits, target, options = checked(
         "ag.cross_entropy", logits, target, axis, weight, ignore_index, label_smoothing, reduction
     )
@@ -133,7 +135,7 @@ def _logits_cotangent(
     else:
         slope = residual.pop("slope", None)
         if slope is not None:
-            if options.rowwise or g != 1:
+            if options.rowwise or is_foreign(g) or g != 1:
                 slope *= options.spread(g)
             return slope
         loss, slope = options.run(logits, target, True)
@@ -154,14 +156,15 @@ def _cross_entropy_explained(
     """Return how the rule reads, and the ŷ and y that it speaks of."""
     y = target
     if y.ndim < logits.ndim:
-        others = [i for i in range(logits.ndim) if i != options.axis]
-        classes = np.expand_dims(np.arange(logits.shape[options.axis]), others)
+        others = tuple(i for i in range(logits.ndim) if i != options.axis)
+        classes = np.arange(logits.shape[options.axis], like=kind(logits))
+        classes = np.expand_dims(classes, others)
         y = (np.expand_dims(target, options.axis) == classes).astype(logits.dtype)
         y = y * (1 - options.smoothing) + options.smoothing / classes.size
     rule = "g * (ŷ - y)" + (" / N" if options.reduction == "mean" else "")
     if options.counts is not None:
         rule += ", each row as often as it counts"
-    return rule, {"ŷ": kernels.softmax(logits, options.axis), "y": y}
+    return rule, {"ŷ": kernels.of(logits).softmax(logits, options.axis), "y": y}
 
 
 def _fused(selects: bool) -> Callable[[Any, Any, Options], Any]:
@@ -187,7 +190,7 @@ _cross_entropy_of_some = _fused(selects=True)  # some rows are ignored
 
 def check_replayed(name: str, before: Any, after: Any) -> None:
     """Refuse to differentiate a loss again whose arguments now give another value."""
-    if not np.array_equal(bare(before), after, equal_nan=True):
+    if not is_foreign(after) and not np.array_equal(bare(before), after, equal_nan=True):
         raise RuntimeError(
             f"{name}: an array it read was changed between the call and the computation of the "
             f"gradient, which would be wrong; compute the gradient first, or pass {name} a copy"
@@ -204,8 +207,8 @@ def _slope_logits_cotangent(g: Any, logits: Any, target: Any, options: Options) 
         mass = np.expand_dims(options.counts * options.scale, axis)
         inert = mass == 0
     else:
-        mass, inert = options.scale, False
-    if np.any(inert):
+        mass, inert = options.scale, None
+    if inert is not None and possibly(inert):
         logits = np.where(inert, 0, logits)  # whatever they hold, nan too
     p = _softmax(logits, axis)
     return p * (g - (p * g).sum(axis=axis, keepdims=True)) * mass

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine.arrays import in_kind, is_foreign, kind
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -34,7 +35,8 @@ class Options(NamedTuple):
 
     def run(self, logits: Any, target: Any, want_gradient: bool) -> tuple[Any, Any]:
         """Return the loss and, if wanted, its gradient (of the losses' sum without a reduction)."""
-        losses, slope = kernels.cross_entropy(
+        kernel = kernels.of(logits)
+        losses, slope = kernel.cross_entropy(
             logits,
             target,
             self.axis,
@@ -46,7 +48,8 @@ class Options(NamedTuple):
         )
         if self.reduction == "none":
             return losses.astype(logits.dtype, copy=False)[()], slope
-        return logits.dtype.type(losses * self.scale), slope
+        loss, dtype = losses * self.scale, logits.dtype
+        return loss.astype(dtype) if kernel is kernels.whole else dtype.type(loss), slope
 
     def spread(self, g: Any) -> Any:
         """Return a cotangent of the loss as one that broadcasts against the logits."""
@@ -55,7 +58,7 @@ class Options(NamedTuple):
 
 def checked_floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
-    if not isinstance(x, (np.ndarray, Tensor)):
+    if not isinstance(x, (np.ndarray, Tensor)) and not is_foreign(x):
         x = np.asarray(x)
     array = bare(x)
     shape = array.shape
@@ -85,11 +88,21 @@ def checked(
     reduction: Reduction,
 ) -> tuple[Any, Any, Options]:
     """Return the arguments of a loss, checked before anything is computed."""
+    __tracebackhide__ = True
     logits = checked_floats(name, logits, axis)
     array = bare(logits)
     shape, dtype = array.shape, array.dtype
     return logits, *checked_target(
-        name, shape, dtype, target, axis, weight, ignore_index, label_smoothing, reduction
+        name,
+        shape,
+        dtype,
+        target,
+        axis,
+        weight,
+        ignore_index,
+        label_smoothing,
+        reduction,
+        like=kind(array),
     )
 
 
@@ -103,15 +116,21 @@ def checked_target(
     ignore_index: int | None,
     label_smoothing: float,
     reduction: Reduction,
+    like: Any = None,
 ) -> tuple[Any, Options]:
-    """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
+    """Return labels, or soft targets with smoothing and weights worked in, and the options left.
+
+    Lists become arrays of the kind of ``like``. What asks for values is not checked of arrays whose
+    values cannot be asked.
+    """
+    __tracebackhide__ = True
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)
     classes = shape[axis]
-    weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype)
-    if not isinstance(target, (np.ndarray, Tensor)):
-        target = np.asarray(target)
+    weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype, like)
+    if not isinstance(target, (np.ndarray, Tensor)) and not is_foreign(target):
+        target = np.asarray(target, like=like)
     if classes == 1:
         z = "z" if target.ndim == len(shape) else f"np.squeeze(z, {axis})"
         z = "z[:, 0]" if z != "z" and shape[1:] == (1,) else z
@@ -127,7 +146,8 @@ def checked_target(
             )
         target = _soft_targets(name, target, shape, dtype, axis)
         if weight is not None:
-            target = target * np.expand_dims(weight, [i for i in range(len(shape)) if i != axis])
+            others = tuple(i for i in range(len(shape)) if i != axis)
+            target = target * np.expand_dims(weight, others)
         if label_smoothing:  # of what a row counts for: nothing, if it is all zeros
             share = label_smoothing / classes * target.sum(axis=axis, keepdims=True)
             target = (1 - label_smoothing) * target + share
@@ -170,6 +190,8 @@ def _labels(
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
+    if not isinstance(labels, np.ndarray):
+        return labels, counts
     # As unsigned numbers, negative labels are too large, too: one pass finds both.
     unsigned, classes = labels.view(np.uintp), shape[axis]
     if unsigned.size and unsigned.item(unsigned.argmax()) >= classes:
@@ -178,7 +200,13 @@ def _labels(
 
 
 def _checked_options(
-    name: str, weight: Any, ignore_index: Any, label_smoothing: Any, classes: int, dtype: Any
+    name: str,
+    weight: Any,
+    ignore_index: Any,
+    label_smoothing: Any,
+    classes: int,
+    dtype: Any,
+    like: Any,
 ) -> Any:
     """Return the class weights as an array, or None; refuse what options cannot be."""
     if node_of(weight) is not None or node_of(label_smoothing) is not None:
@@ -192,14 +220,17 @@ def _checked_options(
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:
         return None
-    weight = np.asarray(weight, kernels.working(dtype))
+    if is_foreign(weight):
+        weight = bare(weight).astype(kernels.working(dtype))
+    else:
+        weight = np.asarray(weight, kernels.working(dtype))
     if weight.shape != (classes,):
         raise ValueError(
             f"{name}: the class weights have shape {weight.shape}, but there are {classes} classes"
         )
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
+    if not is_foreign(weight) and not (np.isfinite(weight).all() and (weight >= 0).all()):
         raise ValueError(f"{name}: the class weights must be finite and not negative")
-    return weight
+    return weight if like is None else in_kind(weight, like)
 
 
 def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, axis: int) -> Any:
@@ -211,7 +242,7 @@ def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, ax
         )
     if target.dtype.kind not in "fiu":
         raise TypeError(f"{name}: soft targets must be numbers, not {target.dtype}")
-    if not np.isfinite(bare(target)).all():
+    if not is_foreign(bare(target)) and not np.isfinite(bare(target)).all():
         raise ValueError(f"{name}: the soft targets hold nan or inf")
     return target if target.dtype == dtype else target.astype(dtype)
 
@@ -227,10 +258,12 @@ def _out_of_range(name: str, labels: Any, wrong: Any, classes: int) -> IndexErro
 
 def _one_over(count: Any, dtype: Any) -> Any:
     """Return the 1/N of a mean; 0 where there is nothing to average."""
+    if is_foreign(count):
+        return np.where(count > 0, 1 / np.where(count > 0, count, 1), 0)
     if not count > 0:
         return 0.0
     return 1 / (float(count) if dtype.itemsize <= 8 else dtype.type(count))
 
 
 def _total(counts: Any) -> Any:
-    return counts.sum(dtype=np.result_type(counts, np.float64))
+    return counts.sum(dtype=np.result_type(counts.dtype, np.float64))

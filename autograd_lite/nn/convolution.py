@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.nn.arguments import count, is_count, require, shaped, uniform
 from autograd_lite.nn.module import Module
@@ -59,10 +60,10 @@ def _columns(x: Any, windows: _Windows, fill: float = 0.0) -> Any:
     x = x.transpose(1, 2, 3, 0)
     (top, left), (c, h, w, n) = windows.padding, x.shape
     if top or left:
-        padded = np.full((c, h + 2 * top, w + 2 * left, n), fill, x.dtype)
+        padded = np.full((c, h + 2 * top, w + 2 * left, n), fill, x.dtype, like=kind(x))
         padded[:, top : top + h, left : left + w] = x
         x = padded
-    columns = np.empty((c, *windows.kernel, *windows.out, n), x.dtype)
+    columns = np.empty((c, *windows.kernel, *windows.out, n), x.dtype, like=kind(x))
     for i, j, rows, cols in windows.places():
         columns[:, i, j] = x[:, rows, cols]
     return columns
@@ -72,7 +73,7 @@ def _columns(x: Any, windows: _Windows, fill: float = 0.0) -> Any:
 def _images(columns: Any, shape: tuple[int, ...], windows: _Windows) -> Any:
     """Return images of a shape, each pixel the sum of its places in the columns."""
     (top, left), (n, c, h, w) = windows.padding, shape
-    x = np.zeros((c, h + 2 * top, w + 2 * left, n), columns.dtype)
+    x = np.zeros((c, h + 2 * top, w + 2 * left, n), columns.dtype, like=kind(columns))
     for i, j, rows, cols in windows.places():
         x[:, rows, cols] += columns[:, i, j]
     return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)

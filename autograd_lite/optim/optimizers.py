@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
-from autograd_lite.nn.arguments import require
+from autograd_lite.nn.arguments import require, shown
 
 _BLOCK = 1 << 16  # elements updated at a time
 _SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
@@ -109,6 +110,23 @@ class Optimizer:
             if key in group:
                 require(type(self).__name__, what, fits, **{key: group[key]})
 
+    def __repr__(self) -> str:
+        name, parts = type(self).__name__, []
+        for group in self.groups:
+            tensors, numbers = len(group["params"]), sum(p.size for p in group["params"])
+            size = f"{tensors} tensor{'s' * (tensors != 1)}, {numbers} parameters"
+            settings = {**group, **self._settings()}
+            del settings["params"]
+            parts.append((shown(settings), size))
+        if len(parts) == 1:
+            return f"{name}({parts[0][0]}): {parts[0][1]}"
+        lines = [f"  {i}: {settings}: {size}" for i, (settings, size) in enumerate(parts)]
+        return "\n".join([f"{name}: {len(parts)} groups", *lines])
+
+    def _settings(self) -> dict[str, Any]:
+        """Return settings that are not a group's."""
+        return {}
+
     def _parameters(self) -> list[Any]:
         return [p for group in self.groups for p in group["params"]]
 
@@ -133,13 +151,14 @@ class Optimizer:
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
         for name in slots:
             if name not in state:
-                state[name] = np.zeros(p.shape, p.dtype)
+                state[name] = np.zeros(p.shape, p.dtype, like=kind(p))
         array = overwritable(p)
         arrays = [array, bare(p.grad), *[state[name] for name in slots]]
         arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
-        scratch = self._scratch.get(array.dtype)
+        scratch = self._scratch.get((type(array), array.dtype))
         if scratch is None:
-            scratch = self._scratch[array.dtype] = np.empty((2, _BLOCK), array.dtype)
+            scratch = np.empty((2, _BLOCK), array.dtype, like=kind(array))
+            self._scratch[type(array), array.dtype] = scratch
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
             whole = array.size <= _BLOCK
@@ -151,7 +170,7 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if not array.flags.c_contiguous:
+        if is_foreign(array) or not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
@@ -205,7 +224,7 @@ class Optimizer:
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in state.items()}
+    return {k: v.copy() if hasattr(v, "shape") else v for k, v in state.items()}
 
 
 class SGD(Optimizer):

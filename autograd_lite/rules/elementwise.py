@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import as_arrays, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
@@ -41,18 +42,20 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)):
         return g * y * x ** ((y or 2) - 1)  # a Python number leaves float32 as it is
     zero = (x == 0) & (y == 0)
-    return g * y * x ** (np.where(zero, 1, y - 1) if zero.any() else y - 1)
+    return g * y * x ** (np.where(zero, 1, y - 1) if possibly(zero) else y - 1)
 
 
 def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
     """Return ``g * ans * np.log(x)``, 0 where ``x`` is 0 and ``y`` is not negative."""
+    if isinstance(x, (int, float)) and x > 0:
+        return g * ans * math.log(x)  # a Python number leaves float32 as it is
     return g * ans * np.log(np.where((x == 0) & (y >= 0), 1, x))
 
 
 def _share(g: Any, wins: Any, ties: Any) -> Any:
     """Return ``np.where(ties, g / 2, np.where(wins, g, 0))``: where two tie, half each."""
     d = np.where(wins, g, 0)
-    return np.where(ties, g / 2, d) if ties.any() else d
+    return np.where(ties, g / 2, d) if possibly(ties) else d
 
 
 def _lead(x: Any, y: Any) -> Any:
@@ -167,7 +170,7 @@ derivative(np.nan_to_num,  lambda g, x: np.where(np.isfinite(x), g, 0),
                            ignores=["nan", "posinf", "neginf"], selects=True)
 
 # ---------------------------------------------------------------------------- steps
-for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix):
+for _step in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
     derivative(_step,       _zero)
 derivative(np.round,        _zero, ignores=["decimals"])
 derivative(np.around,       _zero, ignores=["decimals"])
@@ -181,6 +184,8 @@ derivative(np.real_if_close, lambda g: g, ignores=["tol"])
 derivative(np.imag,         _zero)
 derivative(np.angle,        _zero, ignores=["deg"])
 
+if hasattr(np, "fix"):  # deprecated since NumPy 2.5
+    enter_composite(np.fix, lambda x: np.trunc(x))
 enter_composite(np.divmod,  lambda x, y: (np.floor_divide(x, y), np.remainder(x, y)))
 # fmt: on
 
@@ -206,7 +211,11 @@ def polyval(p: Any, x: Any) -> Any:
 @composite(np.interp)
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
-    x, xp, fp = (a if hasattr(a, "shape") else np.asarray(a, float) for a in (x, xp, fp))
+    x, xp, fp = as_arrays((x, xp, fp))
+    if not len(xp):
+        if x.size:
+            raise ValueError(f"np.interp: xp is empty, and x has {x.size} elements; give it points")
+        return (x + np.sum(fp)).astype(float)
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))
     j = np.minimum(i + 1, last)

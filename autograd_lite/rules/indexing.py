@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.arrays import as_array, as_arrays, kind
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -25,10 +25,11 @@ from autograd_lite.engine.table import constant, derivative, enter_composite
 
 def _names_once(index: Any) -> bool:
     """Whether an index surely names no element twice: slices and numbers, or a boolean mask."""
+    if hasattr(index, "dtype"):
+        return index.dtype.kind == "b" or isinstance(index, np.integer)
     items = index if isinstance(index, tuple) else (index,)
     basic = (int, np.integer, slice, type(None), type(...))
-    mask = isinstance(index, np.ndarray) and index.dtype == bool
-    return mask or all(isinstance(i, basic) for i in items)
+    return all(isinstance(i, basic) for i in items)
 
 
 @primitive(lambda g, index: g[index], broadcasts=True)
@@ -37,16 +38,17 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
     Where the index names an element several times, its values add up.
     """
-    out = np.zeros(shape, values.dtype)
+    like = kind(values)
+    out = np.zeros(shape, values.dtype, like=like)
     items = index if isinstance(index, tuple) else (index,)
     if _names_once(index):
         out[index] = values
-    elif len(items) < out.ndim or not all(isinstance(i, np.ndarray) for i in items):
+    elif len(items) < out.ndim or not all(hasattr(i, "shape") for i in items):
         # np.add.at is several times faster when every place is named by itself.
-        axes = 1 if isinstance(index, np.ndarray) and index.dtype != bool else out.ndim
-        rows = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
+        axes = 1 if hasattr(index, "shape") else out.ndim
+        rows = np.arange(math.prod(shape[:axes]), like=like).reshape(shape[:axes])[index]
         width = math.prod(shape[axes:])
-        places = rows[..., None] * width + np.arange(width)
+        places = rows[..., None] * width + np.arange(width, like=like)
         np.add.at(out.reshape(-1), places.reshape(-1), values.reshape(-1))
     else:
         np.add.at(out, index, values)
@@ -65,30 +67,38 @@ def _opened(a: Any, axis: int | None) -> tuple[Any, int]:
 def _picked(a: Any, axis: int | None, pick: Callable[[Any], Any]) -> Any:
     """Return slices along an axis (None: elements) that NumPy picks, given their places."""
     a, axis = _opened(a, axis)
-    return a[(*(slice(None),) * axis, pick(np.arange(a.shape[axis])))]
+    return a[(*(slice(None),) * axis, pick(np.arange(a.shape[axis], like=kind(a))))]
+
+
+def _mode(mode: str) -> dict[str, Any]:
+    """Return a mode as an option, if it is not the only one that other arrays have."""
+    return {} if mode == "raise" else {"mode": mode}
 
 
 @composite(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return elements at positions along an axis, for every place in the other axes."""
     arr, axis = _opened(arr, axis)
-    places = np.asarray(indices)
+    places = as_array(bare(indices), kind(arr))
     if places.ndim != arr.ndim:
         raise ValueError(
             f"np.take_along_axis: indices of shape {places.shape} must have as many dimensions "
             f"as the array, of shape {arr.shape}"
         )
-    grid = list(np.indices(arr.shape, sparse=True))
-    grid[axis] = places
+    like, ones = kind(arr), (1,) * (arr.ndim - 1)
+    grid = [
+        places if i == axis else np.arange(n, like=like).reshape(*ones[:i], n, *ones[i:])
+        for i, n in enumerate(arr.shape)
+    ]
     return arr[tuple(grid)]
 
 
 @composite(np.insert)
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     """Return an array with values inserted before the places along an axis that ``obj`` names."""
-    arr, values = as_array(arr), as_array(values)
+    arr, values = as_arrays((arr, values))
     # NumPy inserts the values' positions among the array's; the elements follow.
-    places = np.arange(arr.size + values.size)
+    places = np.arange(arr.size + values.size, like=kind(arr))
     new = places[arr.size :].reshape(values.shape)
     places = np.insert(places[: arr.size].reshape(arr.shape), obj, new, axis)
     elements = [arr.reshape(-1), values.astype(arr.dtype).reshape(-1)]
@@ -109,7 +119,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 @composite(np.choose)
 def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     """Return elements of the choices, by an array of their numbers."""
-    numbers = np.choose(np.asarray(a), range(len(choices)), mode=mode)
+    a = as_array(bare(a), kind(*choices))
+    numbers = np.choose(a, range(len(choices)), **_mode(mode))
     numbers, *arrays = np.broadcast_arrays(numbers, *choices)
     return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
@@ -120,7 +131,7 @@ enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None:
 enter_composite(np.partition, lambda a, kth, axis=-1:
                 take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
 enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":
-                _picked(a, axis, lambda places: np.take(places, bare(indices), mode=mode)))
+                _picked(a, axis, lambda places: np.take(places, bare(indices), **_mode(mode))))
 enter_composite(np.compress, lambda condition, a, axis=None:
                 _picked(a, axis, lambda places: np.compress(bare(condition), places)))
 enter_composite(np.extract, lambda condition, arr:

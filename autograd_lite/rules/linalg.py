@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.arrays import as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -60,10 +60,24 @@ def _matmul_y(g: Any, like: Any, x: Any) -> Any:
 @composite(np.dot)
 def dot(a: Any, b: Any) -> Any:
     """Return the product over the last axis of ``a`` and the second last (or only) one of ``b``."""
-    a, b = as_array(a), as_array(b)
+    a, b = as_arrays((a, b))
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     return a @ b if b.ndim <= 2 else np.tensordot(a, b, (-1, -2))
+
+
+@composite(np.inner)
+def inner(a: Any, b: Any) -> Any:
+    """Return the product over the last axes, of a number all products."""
+    a, b = as_arrays((a, b))
+    return np.tensordot(a, b, (-1, -1)) if a.ndim and b.ndim else a * b
+
+
+@composite(np.outer)
+def outer(a: Any, b: Any) -> Any:
+    """Return the products of each element with each, as a matrix."""
+    a, b = as_arrays((a, b))
+    return a.reshape(-1, 1) * b.reshape(-1)
 
 
 def _convolve_a(g: Any, like: Any, v: Any) -> Any:
@@ -79,7 +93,7 @@ def _convolve(a: Any, v: Any) -> Any:
 @composite(np.convolve)
 def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     """Return the sums ``Σ a_i v_{k-i}``: all, or the middle ones, or those of whole overlap."""
-    a, v = np.atleast_1d(as_array(a), as_array(v))
+    a, v = np.atleast_1d(*as_arrays((a, v)))
     short, long = sorted((a.size, v.size))
     places = {
         "full": slice(None),
@@ -94,7 +108,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @composite(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Return the sums ``Σ a_{k+i} v_i``, in the modes of convolve."""
-    a, v = np.atleast_1d(as_array(a), as_array(v))
+    a, v = np.atleast_1d(*as_arrays((a, v)))
     if v.size > a.size:
         return convolve(v, a[::-1], mode)[::-1]
     return convolve(a, v[::-1], mode)
@@ -103,7 +117,7 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
 @composite(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Return the product over pairs of axes, or over so many last and first axes."""
-    a, b = as_array(a), as_array(b)
+    a, b = as_arrays((a, b))
     if isinstance(axes, (int, np.integer)):
         axes = range(a.ndim - axes, a.ndim), range(axes)
     over_a, over_b = (list(normalize_axis_tuple(which, x.ndim)) for x, which in zip((a, b), axes))
@@ -124,7 +138,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 @composite(np.kron)
 def kron(a: Any, b: Any) -> Any:
     """Return the Kronecker product: every element of ``a`` times the whole of ``b``."""
-    a, b = as_array(a), as_array(b)
+    a, b = as_arrays((a, b))
     ndim = max(a.ndim, b.ndim)
     shape_a, shape_b = ((1,) * (ndim - x.ndim) + x.shape for x in (a, b))
     x = a.reshape([n for i in shape_a for n in (i, 1)])
@@ -139,7 +153,8 @@ def cross(
     """Return the vector product of vectors of 3 components."""
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = np.moveaxis(as_array(a), axisa, -1), np.moveaxis(as_array(b), axisb, -1)
+    a, b = as_arrays((a, b))
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
             f"np.cross: the vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}; "
@@ -152,7 +167,7 @@ def cross(
 @composite(np.linalg.multi_dot)
 def multi_dot(arrays: Any) -> Any:
     """Return a product of matrices (or of a vector at either end), the cheapest products first."""
-    matrices = [as_array(a) for a in arrays]
+    matrices = as_arrays(arrays)
     shapes = [a.shape for a in matrices]
     ndims = [len(shape) for shape in shapes]
     if len(ndims) < 2 or {*ndims[1:-1]} - {2} or {*ndims} - {1, 2}:
@@ -191,7 +206,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype))
+        return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype, like=kind(a)))
     if n == 1:
         return +a
     root = matrix_power(a, n // 2)
@@ -217,7 +232,7 @@ def _einsum_operand(
     for label, length in zip(own, like.shape):
         if (label, length) not in known:
             terms.append(label)
-            factors.append(np.ones(length, g.dtype))
+            factors.append(np.ones(length, g.dtype, like=kind(g)))
     # A path would be that of other operands. All at once, those added would cost far more.
     lengths = dict(pair for term, x in zip(terms, factors) for pair in zip(term, x.shape))
     costly = len(factors) > len(operands) and math.prod(lengths.values()) > 20_000
@@ -251,7 +266,8 @@ def _without_repeats(a: Any, term: str) -> tuple[Any, str]:
     for label in term:
         i, k = term.find(label), term.rfind(label)
         if i < k < a.ndim and a.shape[i] == a.shape[k]:  # if not, NumPy will say so
-            a, term = np.diagonal(a, 0, i, k), term[:i] + term[i + 1 : k] + term[k + 1 :] + label
+            a = np.diagonal(a, axis1=i, axis2=k)
+            term = term[:i] + term[i + 1 : k] + term[k + 1 :] + label
     return a, term
 
 
@@ -267,7 +283,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
             for term in (*operands[1 : 2 * count : 2], *operands[2 * count :])
         ]
         subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
-    arrays = [*map(as_array, arrays)]
+    arrays = as_arrays(arrays)
     *terms, output = _terms(subscripts, tuple(a.ndim for a in arrays))
     parts = [_without_repeats(a, term) for a, term in zip(arrays, terms)]
     if [term for _, term in parts] != terms[: len(parts)]:
@@ -308,13 +324,14 @@ def _cofactors(a: Any) -> Any:
     n = a.shape[-1]
     if n > 16:
         u, s, vt = _svd(a)
-        others = np.prod(np.where(np.eye(n, dtype=bool), 1, s[..., None, :]), axis=-1)
+        others = np.prod(np.where(np.eye(n, dtype=bool, like=kind(a)), 1, s[..., None, :]), axis=-1)
         sign = np.sign(np.linalg.det(bare(u)) * np.linalg.det(bare(vt)))
         return u * (others * sign[..., None])[..., None, :] @ vt
-    rest = np.arange(n)[None, :-1] + (np.arange(n)[None, :-1] >= np.arange(n)[:, None])
+    i = np.arange(n, like=kind(a))
+    rest = i[:-1] + (i[:-1] >= i[:, None])
     minors = a[..., rest[:, None, :, None], rest[None, :, None, :]]
     cofactors = np.linalg.det(minors)
-    odd = np.add.outer(np.arange(n), np.arange(n)) % 2 == 1
+    odd = (i[:, None] + i) % 2 == 1
     return np.where(odd, -cofactors, cofactors)
 
 
@@ -324,7 +341,7 @@ def _det(g: Any, ans: Any, a: Any) -> Any:
     Where a matrix is singular, or too nearly so for its inverse, they are worked out otherwise.
     """
     plain = bare(a)
-    if plain.size and np.max(np.linalg.cond(plain, 1)) > np.finfo(plain.dtype).eps ** -0.5:
+    if plain.size and possibly(np.linalg.cond(plain, 1) > np.finfo(plain.dtype).eps ** -0.5):
         return g[..., None, None] * _cofactors(a)
     return (g * ans)[..., None, None] * _t(np.linalg.inv(a))
 
@@ -349,7 +366,7 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 @composite(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """Return ``x`` with ``np.tensordot(a, x, x.ndim) == b``."""
-    a, b = as_array(a), as_array(b)
+    a, b = as_arrays((a, b))
     moved = [] if axes is None else list(normalize_axis_tuple(axes, a.ndim))
     a = a.transpose([i for i in range(a.ndim) if i not in moved] + moved)
     unknowns = a.shape[b.ndim :]
@@ -368,9 +385,9 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     The residuals are empty, as NumPy's are, unless the columns are independent and fewer than the
     rows. The solution is differentiated at constant rank.
     """
-    a, b = as_array(a), as_array(b)
+    a, b = as_arrays((a, b))
     plain, residuals, rank, _ = np.linalg.lstsq(bare(a), bare(b), rcond)
-    if rank < min(a.shape) and rcond is not None:
+    if rcond is not None and possibly(rank < min(a.shape)):
         raise ValueError(
             "np.linalg.lstsq: no derivative rule covers rcond= where it lowers the rank"
         )
@@ -397,7 +414,7 @@ def cond(x: Any, p: Any = None) -> Any:
 
 def _gaps(w: Any) -> Any:
     """Return the differences of values: in row i and column j ``w_j - w_i``, and 1 for i = j."""
-    return w[..., None, :] - w[..., :, None] + np.eye(w.shape[-1], dtype=w.dtype)
+    return w[..., None, :] - w[..., :, None] + np.eye(w.shape[-1], dtype=w.dtype, like=kind(w))
 
 
 def _cholesky(g: Any, ans: Any, upper: Any) -> Any:
@@ -436,8 +453,17 @@ def _eig(g: Any, ans: Any) -> Any:
     if 1 in g.parts:
         along = np.sum(v * g_v, axis=-2)
         turned = _t(v) @ g_v - _t(v) @ v * along[..., None, :]
-        inner = inner + turned * (1 - np.eye(n, dtype=w.dtype)) / _gaps(w)
+        inner = inner + turned * (1 - np.eye(n, dtype=w.dtype, like=kind(w))) / _gaps(w)
     return np.linalg.solve(_t(v), inner @ _t(v))
+
+
+@primitive(_eig, name="np.linalg.eig")
+def _real_eig(a: Any) -> Any:
+    """Return values and vectors, real where no imaginary part is left: NumPy 2.5 has complex."""
+    ans: Any = np.linalg.eig(a)
+    if ans.eigenvalues.dtype.kind != "c" or ans.eigenvalues.imag.any():
+        return ans
+    return ans._make(part.real.copy() for part in ans)
 
 
 def _svd_a(g: Any, ans: Any) -> Any:
@@ -452,7 +478,7 @@ def _svd_a(g: Any, ans: Any) -> Any:
         return u * (g_s * np.sign(s))[..., None, :] @ vt
     v, g_v, n = _t(vt), _t(g_vt), s.shape[-1]
     row, column = s[..., None, :], s[..., :, None]
-    squares = _gaps(s) * (row + column + np.eye(n, dtype=s.dtype))
+    squares = _gaps(s) * (row + column + np.eye(n, dtype=s.dtype, like=kind(s)))
     inner, beyond = embedded(g_s, 0, n, n), 0
     if 0 in g.parts:
         product = _t(u) @ g_u
@@ -536,13 +562,9 @@ derivative(np.linalg.slogdet,   lambda g, a: g[1][..., None, None] * _t(np.linal
 derivative(np.linalg.pinv,      _pinv)
 derivative(np.linalg.cholesky,  _cholesky)
 derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
-derivative(np.linalg.eig,       _eig)
 
 # ---------------------------------------------------------------------------- formulas of one line
-enter_composite(np.vdot,        lambda a, b: as_array(a).reshape(-1) @ as_array(b).reshape(-1))
-enter_composite(np.inner,       lambda a, b: np.tensordot(a, b, (-1, -1))
-                                if np.ndim(a) and np.ndim(b) else as_array(a) * as_array(b))
-enter_composite(np.outer,       lambda a, b: as_array(a).reshape(-1, 1) * as_array(b).reshape(-1))
+enter_composite(np.vdot, lambda a, b: np.matmul(*[x.reshape(-1) for x in as_arrays((a, b))]))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
@@ -551,7 +573,8 @@ enter_composite(np.linalg.vecdot, lambda x1, x2, /, *, axis=-1: np.vecdot(
                                      np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)))
 enter_composite(np.linalg.svdvals, lambda x, /: np.linalg.svd(x, compute_uv=False))
 enter_composite(np.linalg.eigvalsh, lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
-enter_composite(np.linalg.eigvals, lambda a: np.linalg.eig(a)[0])
+enter_composite(np.linalg.eig, lambda a: _real_eig(a))
+enter_composite(np.linalg.eigvals, lambda a: _real_eig(a)[0])
 # fmt: on
 
 constant(np.linalg.matrix_rank, np.einsum_path)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -56,7 +56,7 @@ def _split(a: Any, like: Any, axis: Any) -> Any:
         return a.reshape(like.shape)
     reduced = normalize_axis_tuple(axis, like.ndim)
     order = [*(i for i in range(like.ndim) if i not in reduced), *reduced]
-    return a.reshape([like.shape[i] for i in order]).transpose(np.argsort(order))
+    return a.reshape([like.shape[i] for i in order]).transpose(np.argsort(order).tolist())
 
 
 # ---------------------------------------------------------------------------- sums and means
@@ -91,7 +91,8 @@ def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: An
     """
     if like.size == 0:
         return a
-    equal = np.ptp(bare(a), axis=axis, keepdims=keepdims) == 0
+    plain, keep = bare(a), keepdims is True
+    equal = plain.max(axis=axis, keepdims=keep) - plain.min(axis=axis, keepdims=keep) == 0
     return _var(quotient(g, np.where(equal, 0, 2 * ans)), like, a, axis, ddof, keepdims)
 
 
@@ -147,7 +148,7 @@ def _extremum(g: Any, ans: Any, like: Any, a: Any, axis: Any, keepdims: Any) -> 
     """Return ``np.where(a == ans, g / ties, 0)``: shared evenly by what attains an extremum."""
     ans = _restored(ans, like, axis, keepdims)
     attained = a == ans
-    if np.isnan(ans).any():
+    if possibly(np.isnan(ans)):
         attained |= np.isnan(a) & np.isnan(ans)
     count = attained.sum(axis=axis, keepdims=True, dtype=g.dtype)
     return np.where(attained, _restored(g, like, axis, keepdims) / count, 0)
@@ -186,17 +187,18 @@ constant(np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.any, np.all, np.co
 
 
 # ---------------------------------------------------------------------------- formulas
+# Where NumPy's stubs know a keepdims that is literally True or False alone, it is typed Any.
 
 
 @composite(np.average)
 def average(
-    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: bool = False
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False
 ) -> Any:
     """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
     a = as_array(a)
     if weights is None and not returned:
         return np.mean(a, axis=axis, keepdims=keepdims)
-    weights = np.ones_like(a) if weights is None else as_array(weights)
+    weights = np.ones_like(a) if weights is None else as_array(weights, kind(a))
     if weights.shape != a.shape:
         axes = normalize_axis_tuple(axis, a.ndim)
         if weights.shape != tuple(a.shape[i] for i in axes):
@@ -214,18 +216,19 @@ def average(
 @composite(np.quantile)
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
-    q = np.asarray(q) if hasattr(q, "shape") else q  # which refuses a variable
-    dtype = np.quantile(np.zeros(1, a.dtype), q).dtype  # and q is seen to be in range
+    like = kind(a)
+    q = np.asarray(q, like=like) if like is not None or hasattr(q, "shape") else q
+    dtype = np.quantile(np.zeros(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
     x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0).astype(dtype)
     last = len(x) - 1
     place = np.multiply(q, last)
     low = np.floor(place).astype(int)
     weight = (place - low).astype(dtype).reshape(low.shape + (1,) * (x.ndim - 1))
     ans = x[low]
-    if np.any(weight):  # elsewhere, an infinite neighbour must not make a nan
+    if possibly(weight != 0):  # elsewhere, an infinite neighbour must not make a nan
         between = ans * (1 - weight) + x[np.minimum(low + 1, last)] * weight
         ans = np.where(weight == 0, ans, between)
-    if np.isnan(bare(x)[-1]).any():  # sorting puts nan last
+    if possibly(np.isnan(bare(x)[-1])):  # sorting puts nan last
         ans = np.where(np.isnan(x[-1]), x[-1], ans)
     if keepdims:
         axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
@@ -238,7 +241,7 @@ def cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: int | None = None
 ) -> Any:
     """Return the covariance matrix of variables, the rows or columns of ``m`` (and ``y``)."""
-    given = [as_array(v) for v in (m, y) if v is not None]
+    given = as_arrays(v for v in (m, y) if v is not None)
     variables = [np.atleast_2d(v if rowvar or v.ndim < 2 else v.T) for v in given]
     x = np.concatenate(variables).astype(float)
     x = x - np.mean(x, axis=1, keepdims=True)
@@ -265,7 +268,7 @@ def _count(a: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @composite(np.nanvar)
-def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: Any = False) -> Any:
     """Return the variance of the elements that are not nan."""
     centered = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     count = _count(a, axis, keepdims) - ddof
@@ -292,7 +295,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     a = as_array(a)
     shape = list(a.shape)
     shape[axis] = 1
-    parts = [as_array(part) for part in (prepend, a, append) if part is not None]
+    parts = as_arrays(part for part in (prepend, a, append) if part is not None)
     parts = [part if part.ndim else np.broadcast_to(part, shape) for part in parts]
     x = (a if len(parts) == 1 else np.concatenate(parts, axis=axis)).swapaxes(axis, -1)
     for _ in range(n):
@@ -305,7 +308,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Return the integral by the trapezoidal rule."""
     y = as_array(y).swapaxes(axis, -1)
     if x is not None:
-        x = as_array(x)
+        x = as_array(x, kind(y))
         dx = diff(x if x.ndim == 1 else x.swapaxes(axis, -1))
     return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
 
@@ -341,12 +344,13 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             f"np.gradient: edge_order must be 1 or 2, and less than the length {n} of axis {axis}, "
             f"not {edge_order}"
         )
-    if np.ndim(spacing) == 0:
-        steps = np.broadcast_to(as_array(spacing), (n - 1,))
-    elif np.shape(spacing) == (n,):
+    spacing = as_array(spacing, kind(f))
+    if spacing.ndim == 0:
+        steps = np.broadcast_to(spacing, (n - 1,))
+    elif spacing.shape == (n,):
         steps = diff(spacing)
     else:
-        raise ValueError(f"np.gradient: coordinates of shape {np.shape(spacing)} for length {n}")
+        raise ValueError(f"np.gradient: coordinates of shape {spacing.shape} for length {n}")
     if f.dtype.kind == "f":
         steps = steps.astype(f.dtype)
     slopes = (x[..., 1:] - x[..., :-1]) / steps
@@ -395,7 +399,7 @@ def _vector_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     if ord == 0:
         return np.sum(np.abs(np.sign(x)), axis=axes)
     largest = np.max if x.size else np.sum  # of nothing, NumPy's is 0
-    reduce = {1: np.sum, math.inf: largest, -math.inf: np.min}.get(ord)
+    reduce: Any = {1: np.sum, math.inf: largest, -math.inf: np.min}.get(ord)
     return _p_norm(x, ord, axes) if reduce is None else reduce(np.abs(x), axis=axes)
 
 
@@ -425,7 +429,7 @@ enter_composite(np.linalg.matrix_norm, lambda x, /, *, keepdims=False, ord="fro"
 enter_composite(np.ptp, lambda a, axis=None, *, keepdims=False:
                 np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims))
 enter_composite(np.trace, lambda a, offset=0, axis1=0, axis2=1:
-                np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1))
+                np.sum(np.diagonal(a, offset=offset, axis1=axis1, axis2=axis2), axis=-1))
 enter_composite(np.linalg.trace, lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
 enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
                 quantile(a, 0.5, axis, keepdims=keepdims))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array
+from autograd_lite.engine.arrays import as_array, as_arrays, kind
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 from autograd_lite.rules.indexing import scatter
@@ -30,12 +31,17 @@ def _concatenate(*arrays: Any, axis: int, starts: Sequence[int]) -> Any:
 @composite(np.concatenate)
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     """Return arrays joined along an axis they have."""
-    arrays = [as_array(a) for a in arrays]
+    arrays = as_arrays(arrays)
     if axis is None:
         return concatenate([a.reshape(-1) for a in arrays])
     axis = axis + arrays[0].ndim if arrays and axis < 0 else axis
     lengths = [a.shape[axis] if 0 <= axis < a.ndim else 0 for a in arrays]
     return _concatenate(*arrays, axis=axis, starts=list(accumulate(lengths, initial=0)))
+
+
+def _side_by_side(arrays: list[Any]) -> Any:
+    """Return arrays joined along the second axis, vectors along their only one."""
+    return concatenate(arrays, 1 if arrays[0].ndim > 1 else 0)
 
 
 def _each(arrays: list[Any]) -> Any:
@@ -78,7 +84,8 @@ def _rejoined(g: Any, like: Any, indices_or_sections: Any, axis: int) -> Any:
     joined = np.concatenate(list(g), axis=axis)
     if joined.shape == like.shape:
         return joined
-    pieces = np.array_split(np.arange(like.shape[axis]), indices_or_sections)
+    places = np.arange(like.shape[axis], like=kind(joined))
+    pieces = np.array_split(places, indices_or_sections)
     index = (*(slice(None),) * (axis % like.ndim), np.concatenate(pieces))
     return scatter(joined, index, like.shape)
 
@@ -86,11 +93,11 @@ def _rejoined(g: Any, like: Any, indices_or_sections: Any, axis: int) -> Any:
 # ---------------------------------------------------------------------------- diagonals
 
 
-@primitive(lambda g, like, k: np.diagonal(g, k, -2, -1)[..., : like.shape[-1]])
+@primitive(lambda g, like, k: np.linalg.diagonal(g, offset=k)[..., : like.shape[-1]])
 def embedded(values: Any, k: int, rows: int, columns: int) -> Any:
     """Return zero matrices whose k-th diagonals begin with the values along the last axis."""
-    out = np.zeros((*values.shape[:-1], rows, columns), values.dtype)
-    i = np.arange(values.shape[-1])
+    out = np.zeros((*values.shape[:-1], rows, columns), values.dtype, like=kind(values))
+    i = np.arange(values.shape[-1], like=kind(values))
     out[..., i + max(-k, 0), i + max(k, 0)] = values
     return out
 
@@ -116,12 +123,12 @@ def diag(v: Any, k: int = 0) -> Any:
 
 def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
     """Return the cotangent of an array whose elements were repeated: the sums over each one's."""
-    shape, axis = ((like.size,), 0) if axis is None else (like.shape, axis % like.ndim)
-    repeats = np.asarray(repeats)
-    if repeats.size == 1:
-        split = (*shape[: axis + 1], int(repeats.item()), *shape[axis + 1 :])
+    flat = axis is None or like.ndim == 0
+    shape, axis = ((like.size,), 0) if flat else (like.shape, axis % like.ndim)
+    if as_array(repeats).size == 1:
+        split = (*shape[: axis + 1], g.shape[axis] // max(shape[axis], 1), *shape[axis + 1 :])
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
-    index = (*(slice(None),) * axis, np.repeat(np.arange(shape[axis]), repeats))
+    index = (*(slice(None),) * axis, np.repeat(np.arange(shape[axis], like=kind(g)), repeats))
     return scatter(g, index, shape).reshape(like.shape)
 
 
@@ -136,16 +143,16 @@ def _tile(g: Any, like: Any) -> Any:
 @composite(np.broadcast_arrays)
 def broadcast_arrays(*args: Any) -> Any:
     """Return arrays broadcast against each other."""
-    shape = np.broadcast_shapes(*map(np.shape, args))
-    return tuple(np.broadcast_to(a, shape) for a in args)
+    arrays = as_arrays(args)
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    return tuple(np.broadcast_to(a, shape) for a in arrays)
 
 
 def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
     """Return arrays that run along an axis each, to broadcast against each other."""
+    arrays = as_arrays(arrays)
     axes = range(len(arrays))
-    return tuple(
-        as_array(a).reshape([-1 if k == axis else 1 for k in axes]) for a, axis in zip(arrays, axes)
-    )
+    return tuple(a.reshape([-1 if k == axis else 1 for k in axes]) for a, axis in zip(arrays, axes))
 
 
 @composite(np.meshgrid)
@@ -162,7 +169,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 @composite(np.ix_)
 def ix_(*args: Any) -> Any:
     """Return sequences reshaped to broadcast against each other; the places of true in masks."""
-    arrays = map(as_array, args)
+    arrays = as_arrays(args)
     return _open_mesh([np.flatnonzero(a) if a.dtype == bool else a for a in arrays])
 
 
@@ -183,14 +190,16 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
         if isinstance(pad_width, dict):
             pairs = [pad_width.get(i, pad_width.get(i - a.ndim, 0)) for i in range(a.ndim)]
             pad_width = [np.broadcast_to(pair, 2) for pair in pairs]  # type: ignore[arg-type]
-        return _pad(a, np.broadcast_to(pad_width, (a.ndim, 2)).tolist(), constant_values)
+        widths = np.broadcast_to(pad_width, (a.ndim, 2)).tolist()
+        return _pad(a, widths, constant_values) if widths else +a
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise TypeError(
             f"np.pad: no derivative rule covers mode={mode!r}; use 'constant', 'edge', 'reflect', "
             f"'symmetric' or 'wrap', or np.concatenate"
         )
     # NumPy pads the elements' positions; the elements follow.
-    places = np.pad(np.arange(a.size).reshape(a.shape), pad_width, mode)  # type: ignore[call-overload]
+    places = np.arange(a.size, like=kind(a)).reshape(a.shape)
+    places = np.pad(places, pad_width, mode)  # type: ignore[call-overload]
     return a.reshape(-1)[places]
 
 
@@ -212,22 +221,59 @@ def _reshape(g: Any, like: Any, order: Any) -> Any:
 @composite(np.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
     """Return a value in the shape and dtype of an array; the value is what is differentiated."""
-    fill = np.broadcast_to(as_array(fill_value), np.shape(a) if shape is None else shape)
+    fill = np.broadcast_to(as_array(fill_value, kind(a)), a.shape if shape is None else shape)
     return fill.astype(a.dtype if dtype is None else dtype)
 
 
+def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int) -> Any:
+    """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
+    g, step = g if retstep else (g, 0)
+    steps = num - bool(endpoint)
+    of_stop = (np.arange(num, like=kind(g)) / max(steps, 1)).astype(g.dtype)
+    d = np.moveaxis(g, axis, -1) @ (of_stop if which else 1 - of_stop)
+    return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
+
+
+@composite(np.logspace)
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: Any = True, base: Any = 10.0, *, axis: int = 0
+) -> Any:
+    """Return powers of a base, the exponents evenly spaced."""
+    if np.ndim(base):
+        ndim = max(map(np.ndim, (start, stop, base)))
+        start, stop, base = (_with_axes(as_array(a), ndim) for a in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    return np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+
+
 # fmt: off
+# ---------------------------------------------------------------------------- numbers in a row
+derivative(np.linspace,
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 0),
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 1),
+           ignores=["dtype", "device"], broadcasts=True)
+derivative(np.geomspace,  # start**(1 - w) * stop**w
+           lambda g, ans, start, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 0) / start,
+           lambda g, ans, stop, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 1) / stop,
+           ignores=["dtype"], broadcasts=True, domain=(0.2, 2))
+enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached through like=
+                full_like(as_array(fill_value), fill_value, dtype, shape=shape))
+
+# ---------------------------------------------------------------------------- shapes
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
 derivative(np.expand_dims,  lambda g, like: g.reshape(like.shape), ignores=["axis"])
 derivative(np.squeeze,      lambda g, like: g.reshape(like.shape), ignores=["axis"])
-derivative(np.transpose,    lambda g, axes: g.transpose(None if axes is None else _inverse(axes)))
+derivative(np.transpose,    lambda g, axes: g.T if axes is None else g.transpose(_inverse(axes)))
 derivative(np.swapaxes,     lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
 derivative(np.moveaxis,     lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip,         lambda g, axis: np.flip(g, axis))
 derivative(np.fliplr,       lambda g: g[:, ::-1])
 derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
-derivative(np.roll,         lambda g, shift, axis: np.roll(g, np.negative(shift, dtype=int), axis))
+derivative(np.roll,         lambda g, shift, axis:
+                            np.roll(g, np.negative(shift, dtype=int).tolist(), axis))
 derivative(np.repeat,       _repeat)
 derivative(np.tile,         _tile)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)
@@ -253,23 +299,24 @@ if hasattr(np, "unstack"):  # since NumPy 2.1
 
 # ---------------------------------------------------------------------------- formulas of one line
 enter_composite(np.stack, lambda arrays, axis=0:
-                concatenate([np.expand_dims(as_array(a), axis) for a in arrays], axis))
+                concatenate([np.expand_dims(a, axis) for a in as_arrays(arrays)], axis))
 enter_composite(np.vstack, lambda tup: concatenate([np.atleast_2d(a) for a in tup]))
-enter_composite(np.hstack, lambda tup:
-                concatenate([np.atleast_1d(a) for a in tup], 1 if np.ndim(tup[0]) > 1 else 0))
+enter_composite(np.hstack, lambda tup: _side_by_side([np.atleast_1d(a) for a in as_arrays(tup)]))
 enter_composite(np.dstack, lambda tup: concatenate([np.atleast_3d(a) for a in tup], 2))
 enter_composite(np.column_stack, lambda tup:
-                concatenate([a if a.ndim > 1 else a.reshape(-1, 1) for a in map(as_array, tup)], 1))
+                concatenate([a if a.ndim > 1 else a.reshape(-1, 1) for a in as_arrays(tup)], 1))
 enter_composite(np.block, lambda arrays: _joined_blocks(arrays)[0])
 enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, values], axis))
 enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
 enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
-enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
-enter_composite(np.ravel, lambda a, order="C": np.reshape(a, -1, order=order))
+enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0:
+                np.diagonal(x, offset=offset, axis1=-2, axis2=-1))
+enter_composite(np.ravel, lambda a, order="C": np.reshape(a, (-1,), order=order))
 # Of nothing, NumPy makes zeros: the sum.
 enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)
-                if a.size == 0 else a.reshape(-1)[np.resize(np.arange(a.size), new_shape)])
+                if a.size == 0 else
+                a.reshape(-1)[np.resize(np.arange(a.size, like=kind(a)), new_shape)])
 # The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
 enter_composite(np.rollaxis, lambda a, axis, start=0:
                 a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))

@@ -8,14 +8,19 @@ beta functions, are not differentiated.
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import scipy.special as sp
+import scipy.special
 
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.table import constant, derivative
 
+# With SCIPY_ARRAY_API=1 SciPy has functions around its ufuncs; arrays, and tensors, get to these.
+sp = SimpleNamespace(
+    **{name: getattr(value, "__wrapped__", value) for name, value in vars(scipy.special).items()}
+)
 _TWO_BY_ROOT_PI = 2 / math.sqrt(math.pi)
 _ROOT_PI_BY_TWO = math.sqrt(math.pi) / 2
 _ROOT_TWO_PI = math.sqrt(2 * math.pi)
@@ -29,7 +34,7 @@ def _polygamma_x(g: Any, n: Any, x: Any) -> Any:
 @primitive(None, _polygamma_x)
 def _polygamma(n: int, x: Any) -> Any:
     """Return the n-th derivative of digamma."""
-    return sp.polygamma(n, x).astype(x.dtype)
+    return (-((-1.0) ** n) * math.factorial(n) * sp.zeta(n + 1, x)).astype(x.dtype)
 
 
 def _log_ndtr(g: Any, ans: Any, x: Any) -> Any:

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.recording import bare
+from autograd_lite.engine.arrays import as_array, kind
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
+@names_keywords
 def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Jacobian of a function as a function of the same arguments.
 
@@ -35,20 +37,22 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     argnums, several = argnums_of("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
         trace = Trace("ag.jacobian", f, args, argnums, kwargs)
         check_floats("ag.jacobian", trace)
         blocks = []
-        for k, output in enumerate(map(bare, trace.outputs)):
-            shape, size = np.shape(output), np.size(output)
+        for k, output in enumerate(map(as_array, trace.outputs)):
+            shape, size = output.shape, output.size
+            places = np.arange(size, like=kind(output))
             units: list[Any] = [None] * len(trace.outputs)
             rows = []
             for i in range(size):
-                units[k] = (np.arange(size) == i).astype(np.result_type(output)).reshape(shape)
+                units[k] = (places == i).astype(output.dtype).reshape(shape)
                 rows.append(flatten(trace.pull(units))[0])
             columns = [
-                (np.stack([row[j] for row in rows]) if rows else np.zeros(0)).reshape(
-                    shape + np.shape(bare(original))
-                )
+                (
+                    np.stack([row[j] for row in rows]) if rows else np.zeros(0, like=kind(original))
+                ).reshape(shape + as_array(original).shape)
                 for j, original in enumerate(trace.originals)
             ]
             trees = trace.arranged(columns)
@@ -58,6 +62,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return jacobian_at
 
 
+@names_keywords
 def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Hessian of a function to a single number, as a function of the same arguments.
 

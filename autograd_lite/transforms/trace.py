@@ -12,20 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import ordinary
-from autograd_lite.engine.modes import is_recording, recording_on
+from autograd_lite.engine.arrays import as_array, in_kind, kind, ordinary
+from autograd_lite.engine.modes import is_recording, reads, recording_on
 from autograd_lite.engine.nodes import births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
 from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
 from autograd_lite.engine.tensor import Tensor, unshared
+from autograd_lite.transforms.lost import Read, check_not_read_out, moved
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
 
 @primitive(lambda g: g)
 def _alias(x: Any) -> Any:
     """Return the argument as a node of its own, so that it is not its other uses."""
-    return x.view()
+    return x.view() if isinstance(x, (np.ndarray, np.generic)) else x[...]
 
 
 class Trace:
@@ -43,19 +44,37 @@ class Trace:
         kwargs: dict[str, Any],
         born: int | None = None,
     ) -> None:
+        __tracebackhide__ = True
         argnums = positions(caller, argnums, len(args))
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
+
+        def value_of(items: Sequence[Any]) -> Tree:
+            __tracebackhide__ = True
+            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(items)))
+            return f(*arguments.values(), **kwargs)
+
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
-            value = f(*arguments.values(), **kwargs)
+            read: list[Read] = []
+            token = reads.set(read)
+            try:
+                value = value_of(aliases)
+            except TypeError as error:
+                _say_lists(error, caller, [args[i] for i in argnums])
+                raise
+            finally:
+                reads.reset(token)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value)
         for output in self.outputs:
             _check_output(caller, output)
+        if read and not any(node_of(output) is not None for output in self.outputs):
+            with recording_on():
+                elsewhere = value_of([_aliased(moved(item)) for item in self.originals])
+            check_not_read_out(caller, read[0], value, elsewhere)
         # Whether this is itself part of a computation that is differentiated: by a transform around
         # it, or by backward to variables that are passed in or that it closes over.
         self.lifted = recorded and (
@@ -85,6 +104,7 @@ class Trace:
         """Return the cotangent of each chosen argument, given one (or None) for each output."""
         recorded = is_recording() and any(node_of(g) is not None for g in cotangents)
         lifted = self.lifted or recorded
+        models = dict(zip(self.nodes, self.originals))
         totals: dict[Node, Any] = {}
         with recording_on():
             for output, g in zip(self.outputs, cotangents):
@@ -97,7 +117,7 @@ class Trace:
                 else:
                     found = pullback(root, bare(g), self.targets)
                 for node in found:
-                    d = found[node] if lifted else unshared(found, node)
+                    d = found[node] if lifted else unshared(found, node, models[node])
                     totals[node] = totals[node] + d if node in totals else d
         return self.arranged(  # type: ignore[no-any-return]
             [
@@ -113,19 +133,29 @@ def _aliased(value: Any) -> Any:
         return value
     if node_of(value) is not None:
         return _alias(value)
-    data = np.asarray(ordinary(bare(value), "an argument"))
+    data = as_array(ordinary(bare(value), "an argument"))
     return wrap(data, Leaf(data))
+
+
+def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
+    """Say of an error that an array may be meant, where a function is given a list of tensors."""
+    if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
+        said, _, _ = str(error).partition("; use tensor.data")
+        error.args = (
+            f"{said}; {caller} differentiates in each number of a list by itself: pass an array, "
+            f"np.array([...]), to a function of one",
+        )
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
     """Return a cotangent as the kind of thing that the original is."""
     if total is None:
-        total = np.zeros(node.shape, node.dtype)
+        total = np.zeros(node.shape, node.dtype, like=kind(original))
     if isinstance(total, Tensor):
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else np.asarray(total)
+    return float(total) if type(original) is float else in_kind(total, original)
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from autograd_lite.engine.recording import bare
+from autograd_lite.engine.arrays import as_array
 
 Tree = Any  # an array, float or tensor, or a nested dict, list or tuple of them
 Function = Callable[..., Any]
@@ -42,8 +40,8 @@ def matched(caller: str, what: str, given: Tree, like: Tree) -> list[Any]:
     if not isinstance(given, (tuple, list)) or not isinstance(like, (tuple, list)):
         raise TypeError(f"{caller}: pass the arguments, and the {what}, as tuples: (x,) for one")
     vectors, _ = flatten(list(given))
-    shapes = [np.shape(bare(vector)) for vector in vectors]
-    wanted = [np.shape(bare(model)) for model in flatten(list(like))[0]]
+    shapes = [as_array(vector).shape for vector in vectors]
+    wanted = [as_array(model).shape for model in flatten(list(like))[0]]
     if shapes != wanted:
         raise ValueError(f"{caller}: the {what} have shapes {shapes}, the arguments {wanted}")
     return vectors

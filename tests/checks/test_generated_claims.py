@@ -142,7 +142,7 @@ def scalar_of(sample: Sample) -> tuple[Any, list[Any], int] | None:
     """Return a number made of a sample's results, its arguments, and one that is an array."""
     args = list(sample.args)
     places = [i for i, a in enumerate(args) if isinstance(a, np.ndarray) and a.dtype == float]
-    if not places or sample.function is np.select:  # takes tensors in lists alone
+    if not places or sample.function in (np.select, np.full):  # of no array that is an argument
         return None
 
     def total(*args: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.engine.table import TABLE, Primitive
+from autograd_lite.engine.table import TABLE, Primitive, is_own
 from autograd_lite.graphs.source import rule_of, rule_text
 from autograd_lite.graphs.summary import Summary, number, shape_text, size_text
 
@@ -133,7 +133,7 @@ def test_no_rule_is_told_by_the_name_of_a_function_of_ours() -> None:
     for entry in TABLE.values():
         if isinstance(entry, Primitive):
             for argnum, rule in enumerate(entry.rules):
-                if rule is not None:
+                if rule is not None and is_own(rule):
                     told = rule_of(entry, argnum)
                     assert not re.search(r"\b_[A-Za-z]|\b(scatter|share|lead|kept|t)\(", told), told
                     assert told != rule.__name__.lstrip("_")

@@ -210,7 +210,7 @@ def message(action: Callable[[], Any]) -> str:
         ag.find_nonfinite(),
     ):
         action()
-    assert mode.get().observer is None
+    assert mode.get().observers == ()
     return str(caught.value)
 
 

@@ -124,6 +124,14 @@ def test_complex_eigenvalues_are_refused():
         np.linalg.eigvals(rotation)
 
 
+def test_real_eigenvalues_are_real_whatever_numpy_makes_of_them():
+    values, vectors = np.linalg.eig(tracked([[2, 1], [1, 3]]))
+    for result in (values, vectors, np.linalg.eigvals(tracked([[2, 1], [1, 3]]))):
+        assert result.dtype == np.float64
+        assert result.requires_grad
+    np.testing.assert_allclose(np.sort(values.data), [2.5 - 1.25**0.5, 2.5 + 1.25**0.5])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
+from tests.sample import since
 
 
 @pytest.fixture
@@ -78,7 +79,10 @@ def test_what_is_left_out_leaks_no_nan(used):
     np.testing.assert_array_equal(gradient, [0.5, 0])
 
 
-@pytest.mark.parametrize("shift", [np.uint8(1), np.array([1], np.uint8), np.array([1])])
+@pytest.mark.parametrize(
+    "shift",
+    [np.array([1]), *([np.uint8(1), np.array([1], np.uint8)] if since("2.1") else [])],
+)
 def test_unsigned_numbers_shift_back_too(x, shift):
     np.sum(np.roll(x, shift) * np.arange(12.0).reshape(3, 4)).backward()
     np.testing.assert_array_equal(x.grad.reshape(-1), [*range(1, 12), 0])
@@ -111,7 +115,8 @@ def test_percentiles_are_numpy_s_in_value_and_type(dtype, q):
     x = np.array([0.99, 0.55, 0.2, 0.7]).astype(dtype)
     expected, computed = np.percentile(x, q), np.percentile(ag.Tensor(x, True), q)
     assert computed.dtype == expected.dtype
-    np.testing.assert_allclose(computed.data, expected, rtol=4 * np.finfo(dtype).eps)
+    exact = dtype if since("2.4") else np.float32  # q / 100 was rounded to the type of q
+    np.testing.assert_allclose(computed.data, expected, rtol=4 * np.finfo(exact).eps)
 
 
 def test_the_places_of_quantiles_may_be_a_tensor(x):
@@ -146,14 +151,18 @@ def test_the_places_of_quantiles_may_be_a_tensor(x):
         (lambda x: np.sort(x, order="f"), TypeError, r"np\.sort: .* the argument order="),
         (lambda x: x.sort(), TypeError, r"use np\.sort"),
         (lambda x: x.partition(1), TypeError, r"use np\.partition"),
-        (lambda x: np.fill_diagonal(x, 0), TypeError, r"np\.fill_diagonal has no derivative"),
+        (lambda x: np.fill_diagonal(x, 0), TypeError, r"np\.fill_diagonal writes into an array"),
         (lambda x: np.reshape(x, -1, "A").sum().backward(), TypeError, "depends on the memory"),
         (lambda x: np.gradient(x, 1.0, 1.0, 1.0), TypeError, "3 spacings for 2 axes"),
         (lambda x: np.gradient(x, edge_order=3), ValueError, r"np\.gradient: edge_order must be 1"),
         (lambda x: np.gradient(x[:2], edge_order=2), ValueError, "less than the length 2 of"),
         (lambda x: np.average(x, 0, np.ones(4)), ValueError, r"np\.average: weights of shape"),
         (lambda x: np.average(x, (0, 1), np.ones((4, 3))), ValueError, "nor its axes"),
-        (lambda x: np.cumulative_sum(x), ValueError, r"np\.cumulative_sum: axis is needed"),
+        *(
+            [(lambda x: np.cumulative_sum(x), ValueError, r"np\.cumulative_sum: axis is needed")]
+            if since("2.1")
+            else []
+        ),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(x, call, error, message):

@@ -1,5 +1,11 @@
 """Kernels of the softmax family: the one place through which the losses call them."""
 
+from types import ModuleType
+from typing import Any
+
+from numpy import ndarray
+
+from autograd_lite.losses.kernels import numpy, whole
 from autograd_lite.losses.kernels.numpy import (
     cross_entropy,
     log_softmax,
@@ -8,4 +14,9 @@ from autograd_lite.losses.kernels.numpy import (
     working,
 )
 
-__all__ = ["cross_entropy", "log_softmax", "logsumexp", "softmax", "working"]
+__all__ = ["cross_entropy", "log_softmax", "logsumexp", "of", "softmax", "working"]
+
+
+def of(x: Any) -> ModuleType:
+    """Return the module of the kernels for an array of a kind."""
+    return numpy if isinstance(x, ndarray) else whole
