@@ -51,8 +51,8 @@ LIMITS = {
     "training": 545,
     "sklearn": 285,
     "transforms": 470,
-    "checks": 600,
-    "graphs": 1_920,
+    "checks": 840,
+    "graphs": 1_950,
 }
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60  # lines of code
 # As yet, and a test says when no longer: files that are longer, a part whose files import each

@@ -131,6 +131,13 @@ def checked_target(
     weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype, like)
     if target.__class__ is not np.ndarray and not isinstance(target, Tensor):
         target = as_array(values_of(target, name), like)
+    if classes == 1:
+        z = "z" if target.ndim == len(shape) else f"np.squeeze(z, {axis})"
+        z = "z[:, 0]" if z != "z" and shape[1:] == (1,) else z
+        raise ValueError(
+            f"{name}: logits of shape {shape} have one class, whose loss is always 0; for labels "
+            f"0 and 1 use ag.nn.binary_cross_entropy_with_logits({z}, y)"
+        )
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -138,12 +145,12 @@ def checked_target(
                 f"{name}: ignore_index needs class labels; give ignored rows of soft targets zeros"
             )
         target = _soft_targets(name, target, shape, dtype, axis)
-        if label_smoothing:  # not of a row of zeros, which is ignored
-            counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
-            target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
             others = tuple(i for i in range(len(shape)) if i != axis)
             target = target * np.expand_dims(weight, others)
+        if label_smoothing:  # of what a row counts for: nothing, if it is all zeros
+            share = label_smoothing / classes * target.sum(axis=axis, keepdims=True)
+            target = (1 - label_smoothing) * target + share
         if reduction == "mean":
             scale = _one_over(math.prod(shape) // classes, dtype)
         return target, Options(axis, None, 0.0, scale, reduction)
@@ -228,11 +235,6 @@ def _checked_options(
 
 def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, axis: int) -> Any:
     """Return soft targets in the logits' dtype, checked to be numbers, to fit and to be finite."""
-    if shape[axis] == 1 and target.dtype.kind in "iu":
-        raise ValueError(
-            f"{name}: the logits have one class, whose loss is always 0; for labels 0 and 1 "
-            f"use ag.nn.binary_cross_entropy_with_logits"
-        )
     if target.shape != shape:
         raise ValueError(
             f"{name}: soft targets must have the logits' shape {shape}, not {target.shape}; "
