@@ -206,14 +206,17 @@ class Tensor(Recorded, ArrayMethods):
             if hasattr(self, "_switched_off"):
                 self._switched_off.grad = None
             return
-        if gradient is not None and not isinstance(gradient, Tensor):
+        if gradient is None:
+            node.grad = None
+            return
+        if not isinstance(gradient, Tensor):
             gradient = in_kind(ordinary(gradient, "Tensor.grad"), self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
             gradient = copied(gradient, self.dtype)
-        elif gradient is not None and (gradient.is_leaf or gradient.dtype != self.dtype):
+        elif gradient.is_leaf or gradient.dtype != self.dtype:
             gradient = gradient.astype(self.dtype)  # a copy: who holds a leaf may write to it
-        if gradient is not None and gradient.shape != self.shape:
+        if gradient.shape != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 

@@ -135,7 +135,7 @@ def _logits_cotangent(
     else:
         slope = residual.pop("slope", None)
         if slope is not None:
-            if options.rowwise or is_foreign(g) or g != 1:
+            if options.rowwise or not isinstance(g, np.generic) or g != 1:
                 slope *= options.spread(g)
             return slope
         loss, slope = options.run(logits, target, True)
