@@ -13,7 +13,7 @@ from autograd_lite.engine.tape import Node, reachable
 from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.mapped import of_each_row
 from autograd_lite.transforms.reverse import grad
-from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
+from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 # Bytes of cotangents at a time: of one, beyond which fresh memory is slow to come; of all together.
@@ -45,8 +45,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
         __tracebackhide__ = True
-        trace = Trace("ag.jacobian", f, args, argnums, kwargs)
-        check_floats("ag.jacobian", trace)
+        trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
         for k, output in enumerate(map(as_array, trace.outputs)):
             columns = [
