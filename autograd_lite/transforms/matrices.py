@@ -26,7 +26,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 
     Its shape is that of the output followed by that of the argument; where they are nested, a block
     for each pair, nested as the output, then as the argument. One pullback does all elements of an
-    output, in pieces of some 256 MiB.
+    output, in pieces of at most 256 MiB of cotangents, or one row.
 
     Parameters
     ----------
