@@ -38,6 +38,8 @@ class Duck(NDArrayOperatorsMixin):
     size = property(lambda self: self._held.size)
     dtype = property(lambda self: self._held.dtype)
     T = property(lambda self: _kept(self._held.T))
+    real = property(lambda self: _kept(self._held.real))
+    imag = property(lambda self: _kept(self._held.imag))
 
     def __len__(self) -> int:
         return len(self._held)

@@ -395,7 +395,8 @@ def test_leaf_written_to_while_its_requires_grad_is_off(asked_before: bool) -> N
     w.requires_grad = False
     w.data[0] = 100
     w.requires_grad = True
-    _right_or_refused(loss, w, np.ones(3))
+    with pytest.raises(RuntimeError, match="was updated in place"):
+        loss.backward()
     assert w.data[0] == 100
     loss = np.sum(w * w)
     w.zero_grad()
@@ -548,3 +549,36 @@ def test_axes_that_were_an_array_or_list_may_change() -> None:
             own[:] = [0, 1, 2]
             loss.backward()
             np.testing.assert_array_equal(t.grad, w.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [
+        (lambda c: [c], lambda held: held[0]),
+        (lambda c: {"a": c}, lambda held: held["a"]),
+        (lambda c: ((c,),), lambda held: held[0][0]),
+    ],
+)
+def test_arrays_within_an_argument_of_a_users_primitive_changed(held: Any, first: Any) -> None:
+    @ag.primitive(lambda g, cs: g * first(cs))
+    def scaled(x: Any, cs: Any) -> Any:
+        return x * first(cs)
+
+    factors, w = np.full(3, 2.0), _variable(3)
+    loss = np.sum(scaled(w, held(factors)))
+    factors[:] = 9
+    _right_or_refused(loss, w, np.full(3, 2.0))
+
+
+@pytest.mark.parametrize("change", ["replaced", "written to"])
+def test_result_of_a_leaf_that_moves_while_its_requires_grad_is_off(change: str) -> None:
+    w = _variable(3)
+    rows = w[:2]
+    w.requires_grad = False
+    if change == "replaced":
+        w.data = np.full(3, 5.0)
+    else:
+        w.data[...] = 5
+    w.requires_grad = True
+    with pytest.raises(RuntimeError, match=f"indexing: its leaf .* {OVERWRITTEN}"):
+        np.sum(rows).backward()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import base64
 import doctest
+import hashlib
 import inspect
 import os
 import pkgutil
@@ -121,6 +123,8 @@ def test_a_page_to_step_through_is_embedded(name: str) -> None:
     assert "default-src 'none'" in page
     script = (ROOT / "autograd_lite" / "graphs" / "explorer.js").read_text(encoding="utf-8")
     assert f"<script>{script}</script>" in page, STALE
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in page, STALE  # without which a browser does not run it
 
 
 def test_the_pages_are_all_in_the_menu() -> None:

@@ -134,6 +134,7 @@ def test_the_users_callback_is_told_beside_a_warning() -> None:
 
 
 def test_a_unittest_sees_the_warnings() -> None:
+    warnings.simplefilter("ignore", DeprecationWarning)  # of modules, which it asks all
     case = unittest.TestCase()
     for _ in range(2):  # it empties all registries of warnings when it begins
         with case.assertWarns(RuntimeWarning) as caught:

@@ -317,3 +317,11 @@ def test_optional_arguments_that_no_rule_reads_are_refused() -> None:
         entry.settled(entry.bind([1.0], {"factor": 2.0}))
     with pytest.raises(TypeError, match="no derivative rule covers the argument factor="):
         entry.settled(entry.bind([1.0, 2.0], {}))
+
+
+def test_a_rule_does_not_read_an_argument_of_a_reserved_name() -> None:
+    def scaled(x: Any, ans: Any) -> Any:
+        return x * ans
+
+    with pytest.raises(TypeError, match="reads ans, which it could not tell from the argument"):
+        derivative(scaled, lambda g, ans: g * ans)

@@ -228,3 +228,20 @@ def test_error_in_one_thread_leaves_another_thread_recording() -> None:
         return True
 
     assert all(_together(work))
+
+
+def test_no_grad_and_an_observer_in_generators_that_overlap() -> None:
+    def silent() -> Any:
+        with ag.no_grad():
+            yield
+
+    def watched() -> Any:
+        with ag.find_nonfinite():
+            yield
+
+    first, second = silent(), watched()
+    next(first)
+    next(second)
+    first.close()
+    second.close()
+    assert np.sum(ag.Tensor([1.0], requires_grad=True) * 1).requires_grad

@@ -245,3 +245,20 @@ def test_no_warning_where_a_branch_not_taken_is_pulled_back() -> None:
     with np.errstate(all="raise"):
         loss.backward()
     np.testing.assert_array_equal(x.grad, [0, 0, 0.5])
+
+
+def test_a_users_rule_that_refuses_random_numbers_counts_as_reaching_everything() -> None:
+    def logistic_rule(g: Any, ans: Any) -> Any:
+        assert (ans <= 1).all()
+        return g * ans * (1 - ans)
+
+    @ag.primitive(logistic_rule)
+    def logistic(x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    def f(t: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return np.sum(np.where(t > 0, np.log(t) * logistic(t), 0))
+
+    gradient = ag.grad(f)(np.array([-1.0, 2.0]))
+    np.testing.assert_allclose(gradient, [0, 0.51317455])

@@ -36,7 +36,7 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
         if source == plan.primitive.variadic:
             items = [item for k, item in enumerate(value) if exposed >> source + k & 1]
         elif exposed >> source & 1:
-            items = value if isinstance(value, tuple) else [value]
+            items = _flat(value) if isinstance(value, tuple) else [value]
         else:
             continue
         for array in items:
@@ -49,6 +49,12 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
                 content = fingerprint(array) if changes else _glimpse(array)
                 found.append((array, array.shape, dtype, content, source))
     return found or None
+
+
+def _flat(items: Sequence[Any]) -> list[Any]:
+    """Return what is in nested tuples."""
+    nested = [_flat(item) if isinstance(item, tuple) else [item] for item in items]
+    return [item for part in nested for item in part]
 
 
 def is_frozen(array: Any) -> bool:
@@ -135,14 +141,16 @@ def move(leaf: Leaf) -> None:
 def hand_out(leaf: Leaf) -> None:
     """Note what a leaf holds before somebody may write to it."""
     global _latest_move
-    if leaf.content is not None and _was_written_to(leaf):
+    if leaf.content is not None and was_written_to(leaf):
         leaf.moved = leaf.handed
     leaf.content = fingerprint(leaf.value) if isinstance(leaf.value, np.ndarray) else None
     leaf.handed = _latest_move = next(births)
 
 
-def _was_written_to(leaf: Leaf) -> bool:
-    """Whether a leaf's content is another than when it was handed out."""
+def was_written_to(leaf: Leaf, values: Any = None) -> bool:
+    """Whether a leaf's content is another than when it was handed out, or than these values."""
+    if values is not None and values is not leaf.value and isinstance(values, np.ndarray):
+        return bool(_content(values) != _content(leaf.value))
     return leaf.content is not None and bool(leaf.content != _content(leaf.value))
 
 
@@ -159,7 +167,7 @@ def check_not_moved(nodes: Sequence[Node]) -> None:
             if not isinstance(leaf, Leaf):
                 continue
             if leaf.handed > node.birth > leaf.moved and leaf not in same:
-                if _was_written_to(leaf):
+                if was_written_to(leaf):
                     leaf.moved = leaf.handed
                 same.add(leaf)
             if leaf.moved > node.birth:

@@ -62,23 +62,28 @@ def is_recording() -> bool:
 
 
 @contextmanager
-def _in_mode(new: Mode) -> Iterator[None]:
-    token = mode.set(new)
+def recording_on() -> Iterator[None]:
+    """Record also inside ``no_grad``: what a transform needs as it runs."""
+    before = mode.get()
+    mode.set(replace(before, records=True, transforms=True))
     try:
         yield
     finally:
-        mode.reset(token)
+        here = mode.get()
+        mode.set(replace(here, records=before.records, transforms=before.transforms))
 
 
-def recording_on() -> Any:
-    """Return a context that records also inside ``no_grad``: what a transform needs as it runs."""
-    return _in_mode(replace(mode.get(), records=True, transforms=True))
-
-
-def observing(observer: Observer) -> Any:
-    """Return a context that an observer looks on, beside one that does so already."""
+@contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """Let an observer look on, beside those that do so already."""
     here = mode.get()
-    return _in_mode(replace(here, observers=(*here.observers, observer)))
+    mode.set(replace(here, observers=(*here.observers, observer)))
+    try:
+        yield
+    finally:  # others may have come or gone meanwhile, in generators that overlap
+        here = mode.get()
+        others = tuple(other for other in here.observers if other is not observer)
+        mode.set(replace(here, observers=others))
 
 
 class no_grad:

@@ -27,6 +27,14 @@ def may_leak(root: Node, cotangents: Iterable[Any], selected: bool) -> bool:
     return bool(selected or root.shape) and any(map(has_nan, cotangents))
 
 
+def _marked(rule: Any, own: Any, saved: Sequence[Any], parent: Node) -> Any:
+    """Return the mark that a rule hands on; a rule that refuses random numbers reaches all."""
+    try:
+        return rule(own, *saved)
+    except Exception:
+        return np.ones(parent.shape, parent.dtype)
+
+
 def mask(
     nodes: Sequence[Node],
     root: Node,
@@ -85,7 +93,7 @@ def mask(
             if plan.elementwise and not plan.selects:
                 d = sum(own) if isinstance(own, Outputs) else own
             else:
-                d = rule(own, *(saved if pick is None else pick(saved)))
+                d = _marked(rule, own, saved if pick is None else pick(saved), parent)
             if not isinstance(d, Outputs):
                 d = reached[node, k] = np.abs(d)
             d = fitted(d, parent, plan.primitive)

@@ -69,9 +69,13 @@ def hide(error: BaseException | None = None) -> None:
     often in the way set it themselves; this is for errors that come from many layers down.
     """
     frames = list(library_frames())
+    frame = None
     trace = error.__traceback__ if error else None
     while trace is not None:
         frames.append(trace.tb_frame)
         trace = trace.tb_next
-    for frame in filter(_is_of_a_library, frames):
-        frame.f_locals["__tracebackhide__"] = True
+    while frames:  # emptied, for this function's own frame may be among them: a circle
+        frame = frames.pop()
+        if _is_of_a_library(frame):
+            frame.f_locals["__tracebackhide__"] = True
+    del frame, trace

@@ -164,12 +164,23 @@ def _several(
 
 def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
     """Return an argument that is no tensor, number or plain array as what is computed with."""
-    if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
+    if isinstance(argument, list) and entry.broadcasts:
+        return np.array(argument, like=kind(*args))
+    if argument.__class__ in (list, dict):
+        return _copied(argument)
     if not (entry.ufunc or holds_values(argument.__class__)):
         return argument
     values = values_of(argument, entry.name, always=entry.ufunc)
     return values if values is argument else np.asarray(values, like=kind(*args))
+
+
+def _copied(value: Any) -> Any:
+    """Return a list or dictionary, the arrays in it copied: its owner may change them later."""
+    if value.__class__ in (list, tuple):
+        return value.__class__(map(_copied, value))
+    if value.__class__ is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return value.copy() if value.__class__ is np.ndarray else value
 
 
 def _unrecorded(

@@ -107,7 +107,7 @@ def part(node: Node, result: Any, number: int) -> Node | None:
         return None
     plan = cast(Primitive, TABLE[_result]).plan(1)
     kept = plan.keep((None, number), None, None, (node,))
-    exposed = getattr(result, "base", None) is not None
+    exposed = result.__class__ is np.ndarray and result.base is not None
     own = Node(plan, (node,), kept, None, result.shape, result.dtype, exposed)
     own.note = result
     return own

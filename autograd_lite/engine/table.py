@@ -417,6 +417,11 @@ def _reads(primitive: Primitive, rule: Rule | None) -> tuple[str, ...]:
             raise TypeError(
                 f"the rule of {primitive.name} reads {name}; it may read {', '.join(may_read)}"
             )
+    if clash := set(names) & set(_RESERVED) & set(primitive.parameters):
+        raise TypeError(
+            f"the rule of {primitive.name} reads {min(clash)}, which it could not tell from the "
+            f"argument of that name; call that argument otherwise"
+        )
     if first != "g":
         raise TypeError(f"the rule of {primitive.name} must take g first, not {first}")
     return tuple(names)

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import MASKED, copied, in_kind, is_foreign, ordinary
-from autograd_lite.engine.changes import hand_out, is_own, move
+from autograd_lite.engine.changes import hand_out, is_own, move, was_written_to
 from autograd_lite.engine.cotangents import cotangent_for, keep_out, of_leaf, retired, unshared
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, mode, reads
@@ -249,6 +249,8 @@ class Tensor(Recorded, ArrayMethods):
             assert isinstance(leaf, Leaf)
             if not leaf.exposed:
                 self._freeze()  # what graphs hold of it stays theirs
+            else:
+                hand_out(leaf)  # may be written to meanwhile
             leaf.retired = True
             self._switched_off = leaf
             self._node = None
@@ -261,6 +263,8 @@ class Tensor(Recorded, ArrayMethods):
                 f"pass dtype=float"
             )
         leaf = getattr(self, "_switched_off", None) or Leaf(self._values, self.name)
+        if was_written_to(leaf, self._values):
+            move(leaf)  # while requires_grad was off
         leaf.value, leaf.name, leaf.exposed, leaf.retired = self._values, self.name, exposed, False
         self._node = leaf
 

@@ -199,7 +199,7 @@ def _labels(
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
-    every = held(labels)
+    every = labels if labels.__class__ is np.ndarray else held(labels)
     if not isinstance(every, np.ndarray):
         return labels, counts
     # As unsigned numbers, negative labels are too large, too: one pass finds both.

@@ -50,7 +50,9 @@ def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
         rows = indexed(rows, index)
         width = math.prod(shape[axes:])
         places = rows[..., None] * width + np.arange(width, like=like)
-        np.add.at(out.reshape(-1), places.reshape(-1), values.reshape(-1))
+        flat = np.zeros(math.prod(shape), values.dtype, like=like)
+        np.add.at(flat, places.reshape(-1), values.reshape(-1))
+        return flat.reshape(shape)
     else:
         np.add.at(out, index, values)
     return out

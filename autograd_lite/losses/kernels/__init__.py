@@ -19,4 +19,7 @@ __all__ = ["cross_entropy", "log_softmax", "logsumexp", "of", "softmax", "workin
 
 def of(*arrays: Any) -> ModuleType:
     """Return the module of the kernels for arrays of their kind."""
-    return numpy if all(isinstance(x, (ndarray, NoneType)) for x in arrays) else whole
+    for x in arrays:
+        if x.__class__ is not ndarray and not isinstance(x, (ndarray, NoneType)):
+            return whole
+    return numpy

@@ -91,7 +91,7 @@ def _exponentials(x: Any, axis: int) -> tuple[Any, Any, Any]:
 
 def _is_at(e: Any, places: Any, axis: int) -> Any:
     """Return a mask of the classes that are at the places, one for each row."""
-    others = [i for i in range(e.ndim) if i != axis]
+    others = tuple(i for i in range(e.ndim) if i != axis)
     classes = np.expand_dims(np.arange(e.shape[axis], like=kind(e)), others)
     return classes == np.expand_dims(places, axis)
 
