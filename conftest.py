@@ -30,7 +30,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep the garbage collector from going through thousands of tests again and again."""
+    """Load all rules, and keep the garbage collector from going through all tests again and again.
+
+    The package would load some later: when a test, having changed the table, will put it back.
+    """
+    import autograd_lite as ag
+
+    for name in ag.__all__:
+        getattr(ag, name)
     gc.disable()
     try:
         return (yield)

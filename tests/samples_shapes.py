@@ -8,7 +8,7 @@ import numpy as np
 
 from autograd_lite.rules.indexing import scatter
 from autograd_lite.rules.shapes import embedded
-from tests.sample import Sample, distinct, normal
+from tests.sample import Sample, distinct, normal, positive
 
 _rows, _columns = np.array([0, 2, 0]), np.array([1, -1, 1])
 _mask = np.array([[True, False, True], [False, False, True]])
@@ -50,6 +50,20 @@ SAMPLES = [
     Sample(np.copy, normal(2, 3), linear=True),
     Sample(np.astype, normal(2, 3), np.longdouble, linear=True),
     Sample(np.full_like, normal(2, 3), normal(3), shape=(2, 3), linear=True),
+    # numbers in a row
+    Sample(np.full, (2, 3), normal(3), like=normal(1), linear=True),
+    Sample(np.linspace, normal(), normal(), 5, linear=True),
+    Sample(np.linspace, 0.0, normal(), num=3, linear=True),
+    Sample(np.linspace, normal(2), normal(3, 1), 3, axis=-1, linear=True),
+    Sample(np.linspace, normal(2), normal(2), 4, endpoint=False, axis=1, linear=True),
+    Sample(np.linspace, normal(), normal(2), 5, retstep=True, linear=True),
+    Sample(np.linspace, normal(), normal(), 1),
+    Sample(np.linspace, normal(), normal(), 0),
+    Sample(np.logspace, normal(), normal(2), 3),
+    Sample(np.logspace, normal(2), normal(3, 2), 3, base=positive(2), axis=1),
+    Sample(np.logspace, normal(), normal(), 4, False, 2.0),
+    Sample(np.geomspace, positive(), positive(2), 4),
+    Sample(np.geomspace, -positive(2), -positive(3, 1), 3, endpoint=False, axis=-1),
     # joining
     Sample(np.concatenate, [normal(2, 3), normal(1, 3)], linear=True),
     Sample(np.concatenate, (normal(2, 3), np.ones((2, 1), np.int8), normal(2, 2)), axis=-1),

@@ -337,6 +337,39 @@ def test_requires_grad_can_be_switched() -> None:
     assert not (t * t).requires_grad
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["off", "off and on"])
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", [None, "w"])
+def test_a_leaf_switched_off_after_the_loss_refuses_backward(again, create_graph, name) -> None:
+    t, u = ag.Tensor([1.0, 2.0], True, name=name), ag.Tensor([3.0, 4.0], True)
+    loss = np.sum(t * t * u)
+    t.requires_grad = False
+    t.requires_grad = again
+    called = "named 'w' " if name else ""
+    with pytest.raises(RuntimeError) as caught:
+        loss.backward(create_graph=create_graph)
+    assert str(caught.value) == (
+        f"Tensor.backward: requires_grad of the leaf of shape (2,) {called}was switched off after "
+        f"the call that read it, so that its gradient would be lost; compute the loss again"
+    )
+    assert t.grad is None
+    assert u.grad is None  # nothing is stored when it raises
+    np.sum(t * t * u).backward(create_graph=create_graph)
+    np.testing.assert_array_equal(u.grad.data if create_graph else u.grad, [1, 4])
+    assert (t.grad is not None) == again
+
+
+def test_switching_requires_grad_off_forgets_the_gradient() -> None:
+    t = ag.Tensor([1.0, 2.0], requires_grad=True)
+    np.sum(t * t).backward()
+    t.requires_grad = True  # no change
+    np.testing.assert_array_equal(t.grad, [2, 4])
+    t.requires_grad = False
+    t.requires_grad = True
+    assert t.grad is None
+    assert "forgets ``.grad``" in str(ag.Tensor.requires_grad.__doc__)
+
+
 def test_no_grad_records_nothing() -> None:
     t = _variable()
     with ag.no_grad():
@@ -401,13 +434,43 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "filling an array": (
         lambda t, u: np.zeros(3).__setitem__(slice(None), t),
         TypeError,
-        "would lose its derivative",
+        "np.stack to join tensors, np.where in place of array[...] = tensor",
+    ),
+    "filling integers": (lambda t, u: np.zeros(3, int).__setitem__(0, t[0]), TypeError, "int() of"),
+    "np.copyto": (
+        lambda t, u: np.copyto(np.zeros(3), t),
+        TypeError,
+        "np.copyto writes into an array, which cannot hold a tensor's derivative; use "
+        "np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
+        "derivative is wanted",
+    ),
+    "np.put": (lambda t, u: np.put(np.zeros(3), [0], t[0]), TypeError, "np.put writes into"),
+    "np.place": (
+        lambda t, u: np.place(np.zeros(3), np.ones(3, bool), t),
+        TypeError,
+        "np.place writes into an array",
+    ),
+    "np.putmask": (
+        lambda t, u: np.putmask(np.zeros(3), np.ones(3, bool), t),
+        TypeError,
+        "np.putmask writes into an array",
+    ),
+    "np.put_along_axis": (
+        lambda t, u: np.put_along_axis(np.zeros(3), np.array([0]), t[0], 0),
+        TypeError,
+        "np.put_along_axis writes into an array",
+    ),
+    "np.fill_diagonal of a tensor": (
+        lambda t, u: np.fill_diagonal(np.outer(t, u), 0.0),
+        TypeError,
+        "np.fill_diagonal writes into",
     ),
     "float": (
         lambda t, u: float(t[0]),
         TypeError,
         "float() of a tensor that requires a gradient would lose its derivative (math functions "
-        "call it too); use tensor.item() if that is meant, np functions otherwise",
+        "and array[i] = tensor call it too); use tensor.item() if that is meant, else np "
+        "functions, and np.stack or np.where to build an array",
     ),
     "math.sin": (lambda t, u: math.sin(t[0]), TypeError, "float() of a tensor"),
     "int": (lambda t, u: int(t[0]), TypeError, "int() of a tensor"),
@@ -590,11 +653,16 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         TypeError,
         "np.add: out= (or an in-place operator on an array) cannot hold a tensor's result",
     ),
-    "np.full": (lambda t, u: np.full(3, t), TypeError, "np.full of a tensor that requires"),
+    "np.full": (
+        lambda t, u: np.full(3, t),
+        TypeError,
+        "np.full of a tensor that requires a gradient would lose its derivative; use tensor.data "
+        "if that is meant, np.full(shape, tensor, like=tensor) to repeat it",
+    ),
     "np.full_like": (
         lambda t, u: np.full_like(np.ones(3), t),
         TypeError,
-        "np.full_like has no derivative rule",
+        "np.full_like writes into an array",
     ),
     "np.average of a list": (
         lambda t, u: np.average(t, weights=[t[0], t[1], t[2]]),
@@ -921,3 +989,54 @@ def test_joining_many_tensors_takes_linear_time() -> None:
 
     stacked(10)
     assert stacked(8_000) < 9 * stacked(2_000)  # 4 if linear, 16 if quadratic
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t: np.zeros(3).__setitem__(0, t[0]),
+        lambda t: np.zeros(3).__setitem__(0, t),
+        lambda t: np.zeros(3, np.float32).__setitem__(0, t[0]),
+        lambda t: np.zeros(3).fill(t[0]),
+        lambda t: np.fromiter(t, float),
+    ],
+)
+def test_numpys_error_for_one_element_has_the_remedy_as_its_cause(write) -> None:
+    # NumPy puts its own words in place of any exception that converting an element raises.
+    with pytest.raises(ValueError, match="setting an array element with a sequence") as caught:
+        write(_variable())
+    assert "np.stack or np.where to build an array" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("call", "slope"),
+    [
+        (lambda x, t: x.clip(t, 5.0), [1, 0, 0]),
+        (lambda x, t: x.clip(t), [1, 0, 0]),
+        (lambda x, t: x.clip(-9.0, t), [0, 1, 1]),
+        (lambda x, t: x.clip(max=t), [0, 1, 1]),
+        (lambda x, t: x.clip(t, t + 1), [1, 0, 1]),
+    ],
+)
+def test_the_clip_method_of_an_array_takes_tensors(call, slope) -> None:
+    x, t = np.array([0.0, 2.5, 9.0]), ag.Tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = call(x, t)
+    np.testing.assert_array_equal(y.data, call(x, t.data))
+    np.sum(y).backward()
+    np.testing.assert_array_equal(t.grad, slope)
+
+
+def test_a_ufuncs_defaults_may_be_written_out() -> None:
+    t = _variable()
+    y = np.multiply(t, 3.0, out=None, where=True, dtype=None, casting="same_kind", order="K")
+    np.sum(y).backward()
+    np.testing.assert_array_equal(t.grad, [3, 3, 3])
+
+
+def test_full_repeats_a_tensor_through_like() -> None:
+    t = _variable()
+    y = np.full((2, 3), t, like=t)
+    np.testing.assert_array_equal(y.data, [t.data, t.data])
+    np.sum(y).backward()
+    np.testing.assert_array_equal(t.grad, [2, 2, 2])
+    assert np.full(2, t[0], dtype=np.float32, like=t).dtype == np.float32

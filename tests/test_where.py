@@ -102,6 +102,20 @@ def test_branch_not_taken_at_second_order(name: str) -> None:
     np.testing.assert_allclose(got, [0, 0, seconds[name]], rtol=1e-13)
 
 
+def test_a_path_is_found_where_a_rule_cancels_equal_parts() -> None:
+    # The Hessian of a softmax cross-entropy takes equal numbers to 0: no sign of no path.
+    def f(z: Any) -> Any:
+        slope = ag.grad(lambda z: ag.cross_entropy(z, [1, 0]))(z)
+        return np.sum(slope**2) + np.sum(np.where(z > 0, np.sqrt(z), 0.0))
+
+    z = np.array([[-1.0, 2.0, 0.5], [0.3, -0.7, 1.1]])
+    with np.errstate(all="ignore"):
+        got = ag.grad(f)(z)
+    safe = ag.grad(lambda z: np.sum(ag.grad(lambda z: ag.cross_entropy(z, [1, 0]))(z) ** 2))(z)
+    root = np.where(z > 0, 0.5 / np.sqrt(np.abs(z)), 0.0)
+    np.testing.assert_allclose(got, safe + root, rtol=1e-13)
+
+
 def test_branch_not_taken_under_transforms() -> None:
     f, expected = SAFE["log"]
     with np.errstate(all="ignore"):

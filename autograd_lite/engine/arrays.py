@@ -13,21 +13,21 @@ from typing import Any
 
 import numpy as np
 
-_OTHER_ARITHMETIC = (np.matrix, np.ma.MaskedArray)
-
 
 def ordinary(array: Any, caller: str) -> Any:
     """Return anything but an array of a kind whose arithmetic the rules do not know."""
-    if not isinstance(array, _OTHER_ARITHMETIC):
-        return array
+    if not isinstance(array, np.ndarray) or array.__class__ is np.ndarray:
+        return array  # before asking for np.ma, which takes long to load
     if isinstance(array, np.matrix):
         raise TypeError(
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
         )
-    raise TypeError(
-        f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
-        f"the values with np.where"
-    )
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
+            f"the values with np.where"
+        )
+    return array
 
 
 def is_foreign(value: Any) -> bool:

@@ -6,19 +6,32 @@ Each hands the array to a function of the table, by the class's ``_apply(functio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from autograd_lite.engine.names import name_of
 
+Array = TypeVar("Array")
+Positions = NDArray[np.intp]
 
-def _unary(function: np.ufunc) -> Callable[[Any], Any]:
+
+class Method(Protocol):
+    """A method, or an operator, whose result is an array of its own array's class."""
+
+    def __get__(self, array: Array, owner: type[Array] | None = None, /) -> Callable[..., Array]:
+        """Return it bound to an array."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what it gives, the array being the first argument."""
+
+
+def _unary(function: np.ufunc) -> Method:
     return lambda array: array._apply(function, (array,))
 
 
-def _binary(function: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
+def _binary(function: np.ufunc) -> tuple[Method, Method, Method]:
     """Return an operator from the left, from the right, and in place."""
     return (
         lambda array, other: array._apply(function, (array, other)),
@@ -27,16 +40,19 @@ def _binary(function: np.ufunc) -> tuple[Callable[[Any, Any], Any], ...]:
     )
 
 
-def _comparison(function: np.ufunc) -> Callable[[object, Any], Any]:
-    return lambda array, other: array._apply(function, (array, other))  # type: ignore[attr-defined]
+def _comparison(function: np.ufunc) -> Callable[[Any, Any], NDArray[np.bool]]:
+    return lambda array, other: array._apply(function, (array, other))
 
 
-def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+def _method(function: Callable[..., Any]) -> Method:
     """Return the method that hands the array to a function, as the first argument."""
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def of_any(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._apply(function, (self, *args), kwargs)
 
+    # To a ufunc, a second array would be one to write to.
+    method = _unary(function) if isinstance(function, np.ufunc) else of_any
+    method.__qualname__ = f"Tensor.{function.__name__}"
     method.__name__ = function.__name__
     method.__doc__ = f"Return ``{name_of(function)}`` of the array."
     return method
@@ -59,14 +75,14 @@ class ArrayMethods:
     # ------------------------------------------------------------------------ attributes
 
     @property
-    def T(self) -> Any:
+    def T(self) -> Self:
         """The array with its axes reversed."""
-        return self._apply(np.transpose, (self,))
+        return self._apply(np.transpose, (self,))  # type: ignore[no-any-return]
 
     @property
-    def mT(self) -> Any:
+    def mT(self) -> Self:
         """The array with its last two axes swapped."""
-        return self._apply(np.matrix_transpose, (self,))
+        return self._apply(np.matrix_transpose, (self,))  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------ operators
 
@@ -87,20 +103,24 @@ class ArrayMethods:
     __le__ = _comparison(np.less_equal)
     __gt__ = _comparison(np.greater)
     __ge__ = _comparison(np.greater_equal)
-    __eq__ = _comparison(np.equal)
-    __ne__ = _comparison(np.not_equal)
     __hash__ = object.__hash__
 
-    def __divmod__(self, other: Any) -> Any:
+    def __eq__(self, other: object) -> NDArray[np.bool]:  # type: ignore[override]
+        return self._apply(np.equal, (self, other))  # type: ignore[no-any-return]
+
+    def __ne__(self, other: object) -> NDArray[np.bool]:  # type: ignore[override]
+        return self._apply(np.not_equal, (self, other))  # type: ignore[no-any-return]
+
+    def __divmod__(self, other: Any) -> tuple[Self, Self]:
         return self // other, self % other
 
-    def __rdivmod__(self, other: Any) -> Any:
+    def __rdivmod__(self, other: Any) -> tuple[Self, Self]:
         return other // self, other % self
 
-    def __round__(self, digits: int = 0) -> Any:
-        return self._apply(np.round, (self, digits))
+    def __round__(self, digits: int = 0) -> Self:
+        return self.round(digits)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Self]:
         if len(self.shape) == 0:  # type: ignore[attr-defined]
             raise TypeError(f"iteration over a 0-d {type(self).__name__.lower()}")
         return (self[i] for i in range(self.shape[0]))  # type: ignore[attr-defined, index]
@@ -119,13 +139,12 @@ class ArrayMethods:
     std = _method(np.std)
     max = _method(np.max)
     min = _method(np.min)
-    argmax = _method(np.argmax)
-    argmin = _method(np.argmin)
+    argmax: Callable[..., Any] = _method(np.argmax)
+    argmin: Callable[..., Any] = _method(np.argmin)
     cumsum = _method(np.cumsum)
     cumprod = _method(np.cumprod)
-    any = _method(np.any)
-    all = _method(np.all)
-    clip = _method(np.clip)
+    any: Callable[..., Any] = _method(np.any)
+    all: Callable[..., Any] = _method(np.all)
     round = _method(np.round)
     trace = _method(np.trace)
     diagonal = _method(np.diagonal)
@@ -140,26 +159,36 @@ class ArrayMethods:
     ravel = _method(np.ravel)
     flatten = _method(np.ravel)
     copy = _method(np.copy)
-    argsort = _method(np.argsort)
-    argpartition = _method(np.argpartition)
-    searchsorted = _method(np.searchsorted)
-    nonzero = _method(np.nonzero)
+    argsort: Callable[..., Positions] = _method(np.argsort)
+    argpartition: Callable[..., Positions] = _method(np.argpartition)
+    searchsorted: Callable[..., Positions] = _method(np.searchsorted)
+    nonzero: Callable[..., tuple[Positions, ...]] = _method(np.nonzero)
 
-    def reshape(self, *shape: Any, **kwargs: Any) -> Any:
+    def reshape(self, *shape: Any, **kwargs: Any) -> Self:
         """Return ``np.reshape`` of the array; the shape may be given as separate numbers."""
-        return self._apply(np.reshape, (self, shape[0] if len(shape) == 1 else shape), kwargs)
+        new = shape[0] if len(shape) == 1 else shape
+        return self._apply(np.reshape, (self, new), kwargs)  # type: ignore[no-any-return]
 
-    def transpose(self, *axes: Any) -> Any:
+    def transpose(self, *axes: Any) -> Self:
         """Return ``np.transpose`` of the array; the axes may be given as separate numbers."""
-        return self._apply(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None))
+        order = axes[0] if len(axes) == 1 else axes or None
+        return self._apply(np.transpose, (self, order))  # type: ignore[no-any-return]
 
-    def compress(self, condition: Any, axis: int | None = None) -> Any:
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Self:
+        """Return ``np.clip`` of the array, by the names that an array's own method has."""
+        args = (self, min, max) if out is None else (self, min, max, out)
+        return self._apply(np.clip, args)  # type: ignore[no-any-return]
+
+    def compress(self, condition: Any, *args: Any, **kwargs: Any) -> Self:
         """Return ``np.compress`` of the array."""
-        return self._apply(np.compress, (condition, self, axis))
+        args = (condition, self, *args)
+        return self._apply(np.compress, args, kwargs)  # type: ignore[no-any-return]
 
-    def astype(self, dtype: DTypeLike) -> Any:
-        """Return the array in another floating-point dtype."""
-        return self._apply(np.astype, (self, np.dtype(dtype)))
+    def astype(self, dtype: DTypeLike, *options: Any, copy: bool = True, **more: Any) -> Self:
+        """Return the array in another floating-point dtype, as an array's own method does."""
+        empty = np.empty(0, self.dtype).astype(dtype, *options, **more)  # type: ignore[attr-defined]
+        args = (self, empty.dtype)
+        return self._apply(np.astype, args, {"copy": copy})  # type: ignore[no-any-return]
 
     def sort(self, *args: Any, **kwargs: Any) -> None:
         """Refuse to sort in place; ``np.sort`` returns a sorted array."""

@@ -40,7 +40,7 @@ def mask(
     To find out where, marks are pulled back from ``g``, zero where there is no path; a tensor, in a
     pullback that is recorded itself, marks everything. Only a function that selects is told the
     values it saw. An elementwise one hands its mark on, and any other rule is shown random numbers,
-    so that it is its structure that makes a mark zero.
+    for what it saved and as marks, so that it is its structure that makes a mark zero.
     """
     whole = not isinstance(g, (np.ndarray, np.generic))
     start = np.ones(root.shape, root.dtype) if whole else (g != 0).astype(root.dtype)
@@ -55,18 +55,35 @@ def mask(
             return value
         return rng.uniform(1, 2, value.shape).astype(value.dtype)
 
+    def uneven(mark: Any) -> Any:
+        """Return a mark whose parts no rule cancels, as that of a softmax does equal ones."""
+        if isinstance(mark, Outputs):
+            return Outputs({i: uneven(part) for i, part in mark.parts.items()}, mark)
+        return mark * rng.uniform(1, 2, mark.shape).astype(mark.dtype)
+
+    def replayed(node: Node) -> list[Any]:
+        """Return random numbers for what a fused function saved, and its result for those."""
+        plan = node.plan
+        assert plan is not None
+        shown = dict(zip(plan.sources, random(tuple(node.saved))))
+        arguments = [shown[i] for i in range(len(plan.primitive.parameters))]
+        shown |= {"ans": plan.primitive.compute(*arguments), "residual": None}
+        return [shown[source] for source in plan.sources]
+
     for node in nodes:
         own, plan = marks.pop(node, None), node.plan
         if own is None or plan is None or node in ends:
             continue
-        saved = node.saved if plan.selects else random(tuple(node.saved))
+        saved = node.saved
+        if plan.primitive.recorded is not None:
+            saved = replayed(node)
+        elif not plan.elementwise and not plan.selects:
+            saved, own = random(tuple(saved)), uneven(own)
         for k, ((rule, pick), parent) in enumerate(zip(plan.rules, node.parents)):
             if wanted is not None and parent not in wanted:
                 continue
             if plan.elementwise and not plan.selects:
                 d = sum(own) if isinstance(own, Outputs) else own
-            elif plan.primitive.recorded is not None:
-                d = np.full(parent.shape, np.any(own), parent.dtype)
             else:
                 d = rule(own, *(saved if pick is None else pick(saved)))
             if not isinstance(d, Outputs):

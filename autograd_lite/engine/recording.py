@@ -25,6 +25,7 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 _NO_KEYWORDS: dict[str, Any] = {}
 _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that nobody can change
 _ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
+_WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
 
 
@@ -51,7 +52,7 @@ def call(
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
-    if kwargs or entry.binds:
+    if bound := kwargs or entry.binds:
         args = entry.bind(args, kwargs)
     arguments, parents = [], []
     tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
@@ -76,11 +77,11 @@ def call(
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
-        return _unrecorded(entry, args, arguments)
+        return _unrecorded(entry, args, arguments, entry.compute if bound else entry.function)
     plan = entry.plans.get(tracked) or entry.plan(tracked)
     values = arguments if plan.simple else entry.settled(arguments)
     try:
-        ans = plan.run_bound(*arguments) if kwargs else plan.run(*arguments)
+        ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
@@ -132,10 +133,12 @@ def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
     return ordinary(argument, entry.name)
 
 
-def _unrecorded(entry: Primitive, args: Sequence[Any], arguments: Sequence[Any]) -> Any:
+def _unrecorded(
+    entry: Primitive, args: Sequence[Any], arguments: Sequence[Any], run: Callable[..., Any]
+) -> Any:
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
-        ans = entry.compute(*arguments)
+        ans = run(*arguments)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
@@ -153,12 +156,8 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     if isinstance(entry, Composite):
-        for name in kwargs:
-            if name not in entry.parameters:
-                raise TypeError(
-                    f"{entry.name}: no derivative rule covers the argument {name}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+        if kwargs or len(args) not in entry.direct:
+            args, kwargs = entry.bind(args, kwargs)
         try:
             return entry.formula(*args, **kwargs)
         except (ValueError, IndexError, TypeError) as error:
@@ -170,6 +169,15 @@ def _call_other(
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
     name = outermost_function(name_of(function))
+    public = getattr(np, getattr(function, "__name__", ""), function)
+    if isinstance(function, np.ufunc) and public is not function:
+        return call(public, args, kwargs)  # what array.clip calls is kept back behind np.clip
+    if function in _WRITING:
+        raise TypeError(
+            f"{name} writes into an array, which cannot hold a tensor's derivative; use "
+            f"np.where, np.stack or np.broadcast_to to build a new array, or tensor.data if no "
+            f"derivative is wanted"
+        )
     raise TypeError(
         f"{name} has no derivative rule; add one with ag.derivative({name}, ...), or call it on "
         f"tensor.data if no derivative is wanted"

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -27,7 +28,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from autograd_lite.engine.names import name_of
-from autograd_lite.engine.signatures import REQUIRED, Signature
+from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
 
 Rule = Callable[..., Any]
 Pick = Callable[[Any], Sequence[Any]]
@@ -161,7 +162,8 @@ class Primitive:
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the arguments by position; see :meth:`Signature.bind`."""
-        self.binds = self.variadic is not None
+        by_keyword = self.signature.required > self.signature.positional
+        self.binds = by_keyword or self.variadic is not None
         return self.signature.bind(args, kwargs)
 
     def settled(self, arguments: list[Any]) -> list[Any]:
@@ -180,13 +182,10 @@ class Primitive:
             if i >= given:
                 break
             value = values[i]
-            if value is self.signature.defaults[i]:
+            if is_default(value, self.signature.defaults[i]):
                 continue
             if not allowed:
-                raise TypeError(
-                    f"{self.name}: no derivative rule covers the argument {self.parameters[i]}=; "
-                    f"leave it out, or compute that part with other functions"
-                )
+                raise not_covered(self.name, self.parameters[i])
             if isinstance(value, (list, np.ndarray)):
                 values[i] = value.copy()
         return values
@@ -247,7 +246,7 @@ class Primitive:
             sources,
             arguments,
             sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
-            bound if self.variadic is not None else run,
+            run,
             bound,
             self.recorded is not None,
             self.signature.simple,
@@ -267,9 +266,54 @@ class Composite:
     name: str
 
     @functools.cached_property
-    def parameters(self) -> frozenset[str]:
-        """The arguments that the formula takes."""
-        return frozenset(inspect.signature(self.formula).parameters)
+    def signature(self) -> Signature:
+        """How the function is called; one in C that does not say, as the formula is."""
+        try:
+            return Signature(self.function, self.name)
+        except ValueError:
+            return self.taken
+
+    @functools.cached_property
+    def taken(self) -> Signature:
+        """How the formula is called: with some of the function's arguments, under their names."""
+        return Signature(self.formula, self.name)
+
+    @functools.cached_property
+    def direct(self) -> range:
+        """How many arguments by position the formula takes just as the function does."""
+        positional, variadic = self.taken.positional, self.taken.variadic
+        least = sum(default is REQUIRED for default in self.taken.defaults[:positional])
+        return range(least, positional + 1) if variadic is None else range(least - 1, sys.maxsize)
+
+    def bind(
+        self, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return a call's arguments as the formula takes them: what is optional, by keyword.
+
+        Raises
+        ------
+        TypeError
+            As for :meth:`Signature.bind`, and if an option is given that the formula lacks.
+        """
+        own, known = self.signature, self.taken.names
+        options = {  # of the function's **others
+            name: kwargs[name] for name in kwargs if name in known and name not in own.names
+        }
+        named = {name: kwargs[name] for name in kwargs if name not in options}
+        given: list[Any] = []
+        values = own.packed(own.bind(args, named))
+        for i, (name, value, default) in enumerate(zip(own.names, values, own.defaults)):
+            if i == own.variadic:
+                given += value
+            elif value is REQUIRED:
+                raise TypeError(f"{self.name}: its argument {name} is missing")
+            elif default is REQUIRED:
+                given.append(value)
+            elif not is_default(value, default):
+                if name not in known and not self.taken.others:
+                    raise not_covered(self.name, name)
+                options[name] = value
+        return given, options
 
 
 class Constant(NamedTuple):
@@ -383,12 +427,16 @@ def _picker(places: Sequence[int]) -> Pick:
 
 def _keeper(places: Sequence[int], arity: int) -> Keep:
     """Return what picks out what is saved: places in ``(*arguments, ans, residual, *parents)``."""
-    if places == [arity]:
-        return lambda arguments, ans, residual, parents: (ans,)
-    pick = _picker(places)
-    if all(place < arity for place in places):
-        return lambda arguments, ans, residual, parents: pick(arguments)
-    return lambda arguments, ans, residual, parents: pick([*arguments, ans, residual, *parents])
+    special = {arity: "ans", arity + 1: "residual"}
+    items = [
+        f"arguments[{p}]" if p < arity else special.get(p, f"parents[{p - arity - 2}]")
+        for p in places
+    ]
+    # Compiled, as named tuples are: the quickest way to make a tuple of some of them.
+    keep: Keep = eval(
+        f"lambda arguments, ans, residual, parents: ({''.join(f'{i}, ' for i in items)})"
+    )
+    return keep
 
 
 def _with_argnum(rule: Rule, place: int, argnum: int) -> Rule:

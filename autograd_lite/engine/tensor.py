@@ -11,10 +11,10 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
@@ -24,8 +24,10 @@ from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.tape import pullback
 
+_UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
 _storing_gradients = threading.Lock()
 
 
@@ -91,7 +93,7 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ attributes
 
     @property
-    def data(self) -> Any:
+    def data(self) -> NDArray[Any]:
         """The values, as an array.
 
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
@@ -106,7 +108,7 @@ class Tensor(Recorded, ArrayMethods):
             # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
             self._values = node.value = self._values.copy()
             node.exposed = True
-        return self._values
+        return self._values  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -153,7 +155,7 @@ class Tensor(Recorded, ArrayMethods):
             note_of(self._node).name = name
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Gradient:
         """The gradient that :meth:`backward` stored: an array of the tensor's own.
 
         A tensor under ``create_graph=True``; None before the first backward, and for results.
@@ -181,7 +183,11 @@ class Tensor(Recorded, ArrayMethods):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients flow to or through this tensor."""
+        """Whether gradients flow to or through this tensor.
+
+        Of a leaf, it can be switched. Switching it off forgets ``.grad``, and what was computed
+        from the leaf before refuses to be differentiated: its gradient would have no place.
+        """
         return self._node is not None
 
     @requires_grad.setter
@@ -237,9 +243,9 @@ class Tensor(Recorded, ArrayMethods):
         return self.size * self.dtype.itemsize  # type: ignore[no-any-return]
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype[Any]:
         """The data type of the elements."""
-        return self._values.dtype
+        return self._values.dtype  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------ gradients
 
@@ -301,13 +307,14 @@ class Tensor(Recorded, ArrayMethods):
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
-        self.grad = None
+        if isinstance(self._node, Leaf):
+            self._node.grad = None
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
         return wrap(self.data, None)  # type: ignore[no-any-return]
 
-    def numpy(self) -> Any:
+    def numpy(self) -> NDArray[Any]:
         """Return the values as an array, not copied; the same as ``data``."""
         return self.data
 
@@ -322,6 +329,9 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            usual = _UFUNC_OPTIONS
+            kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
         name = name_of(ufunc)
@@ -348,12 +358,18 @@ class Tensor(Recorded, ArrayMethods):
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         return np  # whose functions take tensors
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Any:
+    # "Of objects": so that NumPy's stubs leave the type of ``array @ tensor`` open; docs/types.md.
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.object_]:
         if self._node is not None:
+            name = outermost_function("np.asarray or np.array")
+            remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
+            if name == "np.full":
+                remedy = "np.full(shape, tensor, like=tensor) to repeat it"
             raise TypeError(
-                f"{outermost_function('np.asarray or np.array')} of a tensor that requires a "
-                f"gradient would lose its derivative; use tensor.data if that is meant, np.stack "
-                f"to join tensors"
+                f"{name} of a tensor that requires a gradient would lose its derivative; use "
+                f"tensor.data if that is meant, {remedy}"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -394,8 +410,8 @@ class Tensor(Recorded, ArrayMethods):
         if self._node is not None:
             raise TypeError(
                 f"{function}() of a tensor that requires a gradient would lose its derivative "
-                f"(math functions call it too); use tensor.item() if that is meant, np functions "
-                f"otherwise"
+                f"(math functions and array[i] = tensor call it too); use tensor.item() if that is "
+                f"meant, else np functions, and np.stack or np.where to build an array"
             )
         return self._values.item()
 
@@ -407,8 +423,8 @@ class Tensor(Recorded, ArrayMethods):
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
-    def __getitem__(self, index: Any) -> Any:
-        return call(operator.getitem, (self, bare(index)))
+    def __getitem__(self, index: Any) -> Tensor:
+        return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise TypeError(
@@ -426,11 +442,17 @@ class Tensor(Recorded, ArrayMethods):
                 f"update its values under `with ag.no_grad():` or through tensor.data, "
                 f"or bind the result to another name"
             )
-        self.data = function(self._values, bare(other))
-        return self
+        leaf = self  # what is assigned to self.data, completion would take for its type
+        leaf.data = function(self._values, bare(other))
+        return leaf
 
 
 recording.Tensor = Tensor
+
+# For type checkers and completion, where Any stands for what would only be in the way: None before
+# the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
+Gradient = Union[NDArray[Any], Any]  # noqa: UP007
+Result = Union[Tensor, Any]  # noqa: UP007
 
 
 def _retired(leaf: Leaf) -> RuntimeError:

@@ -9,3 +9,19 @@ from autograd_lite.graphs.views import graph as graph
 from autograd_lite.graphs.watch import NonfiniteError as NonfiniteError
 from autograd_lite.graphs.watch import find_nonfinite as find_nonfinite
 from autograd_lite.graphs.watch import recording as recording
+
+__all__ = [
+    "Comparison",
+    "Graph",
+    "NoLayoutEngine",
+    "NonfiniteError",
+    "compare_graphs",
+    "explain",
+    "find_nonfinite",
+    "graph",
+    "recording",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -38,7 +38,7 @@ from autograd_lite.engine.arrays import is_foreign, kind, possibly
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import kernels
 from autograd_lite.losses.probabilities import _log_softmax, _softmax
 from autograd_lite.losses.targets import Options, Reduction, checked
@@ -53,7 +53,7 @@ def cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return the softmax cross-entropy ``-sum(y * log(softmax(z)))``, as one fused node.
 
     Parameters

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import kernels
 from autograd_lite.losses.fused import check_replayed, cross_entropy_gradient
 from autograd_lite.losses.probabilities import _log_softmax
@@ -32,7 +32,7 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return ``cross_entropy(x @ weightᵀ + bias, target)`` without ever holding all logits.
 
     The rows are worked through in chunks: the logits of one, its losses, its share of the

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.tensor import Tensor
@@ -28,6 +28,10 @@ def _logsumexp(x: Any, axis: int) -> Any:
     return kernels.of(x).logsumexp(x, axis % x.ndim)[()]
 
 
+@overload
+def softmax(x: Tensor, axis: int = -1) -> Tensor: ...
+@overload
+def softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]: ...
 def softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     """Return ``exp(x)`` scaled to the sum 1 along an axis.
 
@@ -51,6 +55,10 @@ def softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     return _softmax(checked_floats("ag.softmax", x, axis), axis)
 
 
+@overload
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor: ...
+@overload
+def log_softmax(x: ArrayLike, axis: int = -1) -> NDArray[Any]: ...
 def log_softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     """Return the logarithm of the softmax along an axis, accurate also where the softmax is near 1.
 
@@ -74,6 +82,10 @@ def log_softmax(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     return _log_softmax(checked_floats("ag.log_softmax", x, axis), axis)
 
 
+@overload
+def logsumexp(x: Tensor, axis: int = -1) -> Tensor: ...
+@overload
+def logsumexp(x: ArrayLike, axis: int = -1) -> Any: ...
 def logsumexp(x: ArrayLike | Tensor, axis: int = -1) -> Any:
     """Return ``log(sum(exp(x)))`` along an axis, without overflow.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from autograd_lite.engine.arrays import possibly
 from autograd_lite.engine.recording import bare
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses.targets import Reduction, checked
 
 
@@ -22,7 +20,7 @@ def unfused_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-) -> Any:
+) -> Result:
     """Return the softmax cross-entropy composed of exp, sum and log, for comparison.
 
     The value of :func:`cross_entropy`, but one node for each operation and the accuracy that honest

@@ -8,14 +8,14 @@ same shape (never broadcast), compute in the prediction's dtype, and differentia
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
-from autograd_lite.engine.tensor import Tensor
+from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import cross_entropy as cross_entropy
 from autograd_lite.losses import log_softmax as log_softmax
 from autograd_lite.losses import softmax as softmax
@@ -33,6 +33,10 @@ def _relu(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
+@overload
+def relu(x: Tensor) -> Tensor: ...
+@overload
+def relu(x: ArrayLike) -> NDArray[Any]: ...
 def relu(x: Array) -> Any:
     """Return ``max(x, 0)``, with derivative 0 at 0.
 
@@ -49,6 +53,10 @@ def relu(x: Array) -> Any:
     return _relu(floats("nn.relu", x))
 
 
+@overload
+def leaky_relu(x: Tensor, negative_slope: float = 0.01) -> Tensor: ...
+@overload
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> NDArray[Any]: ...
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Any:
     """Return ``x`` where it is positive, else ``negative_slope * x`` (Maas et al., 2013).
 
@@ -79,6 +87,10 @@ def _sigmoid(x: Any) -> Any:
     return np.where(x >= 0, 1, e) / (1 + e)
 
 
+@overload
+def sigmoid(x: Tensor) -> Tensor: ...
+@overload
+def sigmoid(x: ArrayLike) -> NDArray[Any]: ...
 def sigmoid(x: Array) -> Any:
     """Return ``1 / (1 + exp(-x))``, accurate to the last digits in both tails.
 
@@ -99,6 +111,10 @@ def sigmoid(x: Array) -> Any:
     return _sigmoid(floats("nn.sigmoid", x))
 
 
+@overload
+def tanh(x: Tensor) -> Tensor: ...
+@overload
+def tanh(x: ArrayLike) -> NDArray[Any]: ...
 def tanh(x: Array) -> Any:
     """Return the hyperbolic tangent, as ``np.tanh`` does.
 
@@ -120,6 +136,10 @@ def _softplus(x: Any) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
+@overload
+def softplus(x: Tensor, beta: float = 1.0) -> Tensor: ...
+@overload
+def softplus(x: ArrayLike, beta: float = 1.0) -> NDArray[Any]: ...
 def softplus(x: Array, beta: float = 1.0) -> Any:
     """Return ``log(1 + exp(beta * x)) / beta``, without overflow: a smooth ``relu``.
 
@@ -145,6 +165,10 @@ def softplus(x: Array, beta: float = 1.0) -> Any:
     return _softplus(z) if beta == 1 else _softplus(z * float(beta)) / float(beta)
 
 
+@overload
+def silu(x: Tensor) -> Tensor: ...
+@overload
+def silu(x: ArrayLike) -> NDArray[Any]: ...
 def silu(x: Array) -> Any:
     """Return ``x * sigmoid(x)``, also called swish (Elfwing, Uchibe and Doya, 2018).
 
@@ -189,6 +213,10 @@ def _normal_cdf(x: Any) -> Any:
     return np.where(x > 0, 1 - tail, np.where(np.isnan(x), x, tail))
 
 
+@overload
+def gelu(x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor: ...
+@overload
+def gelu(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> NDArray[Any]: ...
 def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Any:
     """Return ``x * P(Z <= x)`` for a standard normal Z (Hendrycks and Gimpel, 2016).
 
@@ -240,7 +268,7 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
     return np.mean(losses) if reduction == "mean" else np.sum(losses)
 
 
-def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
+def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Result:
     """Return the squared error ``(x - target)**2``.
 
     Parameters
@@ -264,7 +292,7 @@ def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
     return _reduced("nn.mse_loss", np.square(z - y), reduction)
 
 
-def l1_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
+def l1_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Result:
     """Return the absolute error ``|x - target|``, with derivative 0 where they are equal.
 
     Parameters
@@ -290,7 +318,7 @@ def l1_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Any:
 
 def huber_loss(
     x: Array, target: Array, *, delta: float = 1.0, reduction: Reduction = "mean"
-) -> Any:
+) -> Result:
     """Return ``d**2 / 2`` for errors d up to ``delta``, ``delta * (d - delta / 2)`` beyond.
 
     Source: Huber (1964), "Robust estimation of a location parameter".
@@ -328,7 +356,7 @@ def kl_div(
     *,
     log_target: bool = False,
     reduction: Literal["mean", "batchmean", "sum", "none"] = "mean",
-) -> Any:
+) -> Result:
     """Return the terms ``target * (log(target) - x)`` of the Kullback-Leibler divergence.
 
     Parameters
@@ -379,7 +407,7 @@ def _logistic_loss(x: Any, y: Any, weight: Any) -> Any:
 
 def binary_cross_entropy_with_logits(
     logits: Array, target: Array, *, pos_weight: Any = None, reduction: Reduction = "mean"
-) -> Any:
+) -> Result:
     """Return ``-y log(p) - (1 - y) log(1 - p)`` for ``p = sigmoid(logits)``.
 
     Neither loss nor gradient cancels: both keep their digits however certain the classifier is.

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
 from autograd_lite.engine.nodes import births, note_of
 from autograd_lite.engine.recording import bare, node_of
-from autograd_lite.engine.tensor import Tensor, overwritable
+from autograd_lite.engine.tensor import Result, Tensor, overwritable
 
 
 class Mismatch(NamedTuple):
@@ -63,7 +63,7 @@ class Module:
         """Return the module's output; what calling the module calls."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward(self, ...)")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Return the module's output."""
         began = next(births)
         output = self.forward(*args, **kwargs) if kwargs else self.forward(*args)
@@ -290,7 +290,11 @@ class Sequential(Module):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, i: int | slice) -> Callable[..., Any]:
+    @overload
+    def __getitem__(self, i: slice) -> Sequential: ...
+    @overload
+    def __getitem__(self, i: int) -> Any: ...
+    def __getitem__(self, i: int | slice) -> Any:
         modules = list(self)
         return Sequential(*modules[i]) if isinstance(i, slice) else modules[i]
 

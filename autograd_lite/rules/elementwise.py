@@ -47,6 +47,8 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
 
 def _power_y(g: Any, ans: Any, x: Any, y: Any) -> Any:
     """Return ``g * ans * np.log(x)``, 0 where ``x`` is 0 and ``y`` is not negative."""
+    if isinstance(x, (int, float)) and x > 0:
+        return g * ans * math.log(x)  # a Python number leaves float32 as it is
     return g * ans * np.log(np.where((x == 0) & (y >= 0), 1, x))
 
 

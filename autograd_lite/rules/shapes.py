@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -226,7 +227,43 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) 
     return fill.astype(a.dtype if dtype is None else dtype)
 
 
+def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int) -> Any:
+    """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
+    g, step = g if retstep else (g, 0)
+    steps = num - bool(endpoint)
+    of_stop = (np.arange(num) / max(steps, 1)).astype(g.dtype)
+    d = np.moveaxis(g, axis, -1) @ (of_stop if which else 1 - of_stop)
+    return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
+
+
+@composite(np.logspace)
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: Any = True, base: Any = 10.0, *, axis: int = 0
+) -> Any:
+    """Return powers of a base, the exponents evenly spaced."""
+    if np.ndim(base):
+        ndim = max(map(np.ndim, (start, stop, base)))
+        start, stop, base = (_with_axes(as_array(a), ndim) for a in (start, stop, base))
+        base = np.expand_dims(base, axis)
+    return np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
+
+
 # fmt: off
+# ---------------------------------------------------------------------------- numbers in a row
+derivative(np.linspace,
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 0),
+           lambda g, num, endpoint, retstep, axis: _evenly(g, num, endpoint, retstep, axis, 1),
+           ignores=["dtype", "device"], broadcasts=True)
+derivative(np.geomspace,  # start**(1 - w) * stop**w
+           lambda g, ans, start, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 0) / start,
+           lambda g, ans, stop, num, endpoint, axis:
+               _evenly(g * ans, num, endpoint, False, axis, 1) / stop,
+           ignores=["dtype"], broadcasts=True, domain=(0.2, 2))
+enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached through like=
+                full_like(as_array(fill_value), fill_value, dtype, shape=shape))
+
+# ---------------------------------------------------------------------------- shapes
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
 derivative(np.expand_dims,  lambda g, like: g.reshape(like.shape), ignores=["axis"])
 derivative(np.squeeze,      lambda g, like: g.reshape(like.shape), ignores=["axis"])

@@ -560,6 +560,63 @@ def test_the_arrays_given_are_not_written_to() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+# ---------------------------------------------------------------------------- rows left out
+
+_LEFT_OUT: dict[str, tuple[Any, dict[str, Any]]] = {
+    "labels": ([0, 1, 2], {}),
+    "smoothing": ([0, 1, 2], {"label_smoothing": 0.1}),
+    "class weights": ([0, 1, 2], {"weight": [1.0, 2.0, 0.5]}),
+    "ignored rows": ([0, 1, 2], {"ignore_index": 0}),
+    "soft targets": (np.array([[0.2, 0.3, 0.5], [1, 0, 0], [0.1, 0.1, 0.8]]), {}),
+}
+
+
+@pytest.mark.parametrize("case", _LEFT_OUT)
+@pytest.mark.parametrize("bad", [nan, inf])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_row_left_out_of_the_losses_gets_zeros_whatever_it_holds(case, bad, axis) -> None:
+    y, options = _LEFT_OUT[case]
+    z = np.array([[1.0, 2.0, 3.0], [bad, 0.0, 1.0], [0.0, 1.0, -1.0]])
+    rows = [0, 2]
+
+    def taken(z: Any, y: Any = y) -> Any:
+        laid = (z, y) if axis else (z.T, np.transpose(y))
+        losses = ag.cross_entropy(*laid, axis=axis, reduction="none", **options)
+        return np.sum(losses[rows])
+
+    def squares(f: Any) -> Any:
+        return lambda z: np.sum(ag.grad(f)(z) ** 2)
+
+    finite = np.where(np.isfinite(z), z, 0.0)
+    for function in (taken, squares(taken)):
+        expected = ag.grad(function)(finite)
+        np.testing.assert_array_equal(expected[1], 0)
+        assert np.abs(expected[rows]).max() > 0.01
+        np.testing.assert_allclose(ag.grad(function)(z), expected, rtol=1e-13)
+    product = ag.hvp(taken, (z,), (np.ones((3, 3)) * [1, 2, 3],))[0]
+    np.testing.assert_allclose(
+        product, ag.hvp(taken, (finite,), (np.ones((3, 3)) * [1, 2, 3],))[0], rtol=1e-13
+    )
+    if case == "soft targets":
+        slope = ag.grad(lambda y: taken(z, y))(y)
+        np.testing.assert_allclose(slope, ag.grad(lambda y: taken(finite, y))(y), rtol=1e-13)
+
+
+def test_a_row_that_is_taken_keeps_its_nan() -> None:
+    z = np.array([[1.0, 2.0], [nan, 0.0], [0.0, 1.0]])
+    slope = ag.grad(lambda z: np.sum(ag.cross_entropy(z, [0, 1, 0], reduction="none")[1:]))(z)
+    np.testing.assert_array_equal(np.isnan(slope), [[False, False], [True, True], [False, False]])
+    np.testing.assert_array_equal(slope[0], 0)
+
+
+def test_a_row_with_a_cotangent_of_zero_is_left_out() -> None:
+    z = np.array([[1.0, 2.0], [nan, 0.0], [0.0, 1.0]])
+    pull = ag.vjp(lambda z: ag.cross_entropy(z, [0, 1, 0], reduction="none"), z)[1]
+    (slope,) = pull(np.array([1.0, 0.0, 2.0]))
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[1], 0)
+
+
 # ---------------------------------------------------------------------------- memory
 
 

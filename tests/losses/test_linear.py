@@ -181,3 +181,16 @@ def test_values_and_gradients_are_those_of_pytorch() -> None:
     np.testing.assert_allclose(value.data, loss.item(), rtol=1e-13)
     for o, t in zip(ours, theirs):
         np.testing.assert_allclose(o.grad, t.grad.numpy(), rtol=1e-11, atol=1e-15)
+
+
+def test_a_row_left_out_of_the_losses_gets_zeros_whatever_it_holds() -> None:
+    x, w = np.array([[1.0, 2.0], [np.nan, 1.0], [0.0, 1.0]]), np.array([[0.5, 1.0], [-1.0, 0.2]])
+
+    def taken(x: Any) -> Any:
+        return np.sum(ag.linear_cross_entropy(x, w, [0, 1, 0], reduction="none")[[0, 2]])
+
+    for function in (taken, lambda x: np.sum(ag.grad(taken)(x) ** 2)):
+        expected = ag.grad(function)(np.nan_to_num(x))
+        np.testing.assert_allclose(ag.grad(function)(x), expected, rtol=1e-13)
+        np.testing.assert_array_equal(expected[1], 0)
+        assert np.abs(expected).max() > 0.01
