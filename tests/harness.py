@@ -356,7 +356,10 @@ def numeric_along(
 
     def phi(t: Any) -> Any:
         return _dotted(
-            u, applied(sample, [a + t * v if i == k else a for i, a in enumerate(precise)])
+            u,
+            applied(
+                sample, [np.asarray(a + t * v) if i == k else a for i, a in enumerate(precise)]
+            ),
         )
 
     with np.errstate(all="ignore"):

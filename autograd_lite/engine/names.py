@@ -70,5 +70,7 @@ def name_error(error: Exception, name: str) -> None:
 
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
-    shapes = [str(tuple(a.shape)) for a in arguments if hasattr(a, "shape")]
+    shapes = [
+        str(tuple(a.shape)) for a in arguments if hasattr(a, "shape") and not isinstance(a, type)
+    ]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

@@ -144,11 +144,36 @@ def _unrecorded(
         raise
     if not any(isinstance(a, Tensor) for a in args):
         return ans
+    return _unconnected(entry, arguments, ans)
+
+
+def plainly(
+    entry: Any, run: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """Return what NumPy makes of the values, errors included: where no gradient is asked for."""
+    arguments, options = [bare(ordinary(a, entry.name)) for a in args], bare(kwargs)
+    try:
+        ans = run(*arguments, **options)
+    except Exception as error:
+        name_error(error, entry.name)
+        raise
+    if options.get("out") is not None:
+        return ans  # which is the caller's own
+    if mode.get().observers and entry.variadic is None:
+        left = entry.parameters[len(arguments) :]
+        arguments = [*arguments[: len(entry.parameters)], *map(options.get, left)]
+    return _unconnected(entry, arguments, ans)
+
+
+def _unconnected(entry: Any, arguments: Sequence[Any], ans: Any) -> Any:
+    """Return a result as tensors that require no gradient."""
     for observer in mode.get().observers:
         observer.called(None, entry, arguments, ans)
     if isinstance(ans, (tuple, list)):
-        return like_sequence(ans, [wrap(result, None) for result in ans])
-    return wrap(ans, None)
+        return like_sequence(
+            ans, [wrap(one, None) if hasattr(one, "dtype") else one for one in ans]
+        )
+    return wrap(ans, None) if hasattr(ans, "dtype") else ans
 
 
 def _call_other(
@@ -156,11 +181,16 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     if isinstance(entry, Composite):
-        if kwargs or len(args) not in entry.direct:
-            args, kwargs = entry.bind(args, kwargs)
+        if not is_differentiated(args, kwargs) and kind(*args) is None:
+            return plainly(entry, function, args, kwargs)
+        given = args, kwargs
         try:
+            if kwargs or len(args) not in entry.direct:
+                args, kwargs = entry.bind(args, kwargs)
             return entry.formula(*args, **kwargs)
         except (ValueError, IndexError, TypeError) as error:
+            if not str(error).startswith(entry.name):
+                plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
@@ -168,6 +198,9 @@ def _call_other(
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
+    if function in _WRITING and args and not isinstance(args[0], Tensor):
+        if not is_differentiated(args, kwargs):  # into an array of the caller's own
+            return function(*bare(tuple(args)), **bare(kwargs))
     name = outermost_function(name_of(function))
     public = getattr(np, getattr(function, "__name__", ""), function)
     if isinstance(function, np.ufunc) and public is not function:
@@ -207,6 +240,19 @@ def bare(value: Any) -> Any:
     if type(value) is dict:
         return {key: bare(item) for key, item in value.items()}
     return value
+
+
+def is_differentiated(*values: Any) -> bool:
+    """Whether calls are recorded and a tensor among values, or in them, requires a gradient."""
+    return mode.get().records and any(map(_is_tracked, values))
+
+
+def _is_tracked(value: Any) -> bool:
+    if isinstance(value, Tensor):
+        return value._node is not None
+    if type(value) is dict:
+        value = list(value.values())
+    return type(value) in (list, tuple) and any(map(_is_tracked, value))
 
 
 def node_of(value: Any) -> Node | None:

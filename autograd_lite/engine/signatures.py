@@ -11,6 +11,8 @@ import numpy as np
 from autograd_lite.engine.names import ufunc_of
 
 REQUIRED = inspect.Parameter.empty
+# What options do nothing, where NumPy's default is not to be asked for.
+_NEUTRAL = {"keepdims": False, "where": True, "correction": 0}
 
 
 def is_default(value: Any, default: Any) -> bool:
@@ -59,6 +61,13 @@ class Signature:
         self.required = max(least, default=0)  # how many parameters must be given an argument
         required = all(default is REQUIRED for default in self.defaults)
         self.simple = required and self.variadic is None and self.positional == len(kinds)
+
+    def is_default(self, i: int, value: Any) -> bool:
+        """Whether an argument for a parameter changes nothing."""
+        default = self.defaults[i]
+        if default is np._NoValue:
+            default = _NEUTRAL.get(self.names[i], default)
+        return is_default(value, default) or value is self.defaults[i]
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """Return the arguments by position, up to the last parameter that is given one.

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from autograd_lite.engine.names import name_of
-from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
+from autograd_lite.engine.signatures import REQUIRED, Signature, not_covered
 
 Rule = Callable[..., Any]
 Pick = Callable[[Any], Sequence[Any]]
@@ -182,7 +182,7 @@ class Primitive:
             if i >= given:
                 break
             value = values[i]
-            if is_default(value, self.signature.defaults[i]):
+            if self.signature.is_default(i, value):
                 continue
             if not allowed:
                 raise not_covered(self.name, self.parameters[i])
@@ -264,6 +264,17 @@ class Composite:
     function: Callable[..., Any]
     formula: Callable[..., Any]
     name: str
+    elementwise = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        return self.signature.names
+
+    @property
+    def variadic(self) -> int | None:
+        """The place of ``*operands`` among the parameters, if there are any."""
+        return self.signature.variadic
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -309,7 +320,7 @@ class Composite:
                 raise TypeError(f"{self.name}: its argument {name} is missing")
             elif default is REQUIRED:
                 given.append(value)
-            elif not is_default(value, default):
+            elif not own.is_default(i, value):
                 if name not in known and not self.taken.others:
                     raise not_covered(self.name, name)
                 options[name] = value

@@ -23,8 +23,17 @@ from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording
 from autograd_lite.engine.names import name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
-from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+from autograd_lite.engine.recording import (
+    Recorded,
+    as_tensors,
+    bare,
+    call,
+    is_differentiated,
+    plainly,
+    wrap,
+)
 from autograd_lite.engine.signatures import REQUIRED, is_default
+from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.engine.tape import pullback
 
 _UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
@@ -334,6 +343,12 @@ class Tensor(Recorded, ArrayMethods):
             kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
+        entry, written = TABLE.get(ufunc), kwargs.get("out", args[:1] if method == "at" else ())
+        if isinstance(entry, Constant) and method == "__call__":
+            return call(ufunc, args, kwargs)
+        if entry is not None and not is_differentiated(args, kwargs):
+            if not any(isinstance(array, Tensor) for array in written):
+                return plainly(entry, getattr(ufunc, method), args, kwargs)
         name = name_of(ufunc)
         if method != "__call__":
             raise TypeError(
