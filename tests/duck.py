@@ -8,6 +8,7 @@ kind. Attributes of an ndarray's memory it has none of.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -65,6 +66,7 @@ class Duck(NDArrayOperatorsMixin):
         out = kwargs.get("out")
         if out is not None and not isinstance(out, Duck):
             raise TypeError(f"{function.__name__}: out= must be a Duck")
+        _check_given(function, args, kwargs)
         if function in _MAKE:
             return Duck(function(*_bare(args, strict=False), **_bare(kwargs, strict=False)))
         result = function(*_bare(args), **_bare(kwargs))
@@ -106,6 +108,17 @@ for _name in (
     "squeeze", "std", "sum", "swapaxes", "take", "trace", "transpose", "var",
 ):  # fmt: skip
     setattr(Duck, _name, _method(_name))
+
+
+def _check_given(function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    """Refuse a default that fills a place: other libraries have their parameters elsewhere."""
+    for name, argument in kwargs.items():
+        if argument is np._NoValue or (name == "mode" and argument == "raise"):
+            raise TypeError(f"{function.__name__}: {name} is left out at its default")
+    parameters = inspect.signature(function).parameters.values()
+    for parameter, argument in zip(parameters, args[:-1]):
+        if argument is parameter.default or argument is np._NoValue:
+            raise TypeError(f"{function.__name__}: {parameter.name} is left out, or a keyword")
 
 
 def _is_another(kind: type) -> bool:

@@ -74,9 +74,7 @@ def in_kind(value: Any, model: Any) -> Any:
     if value.__class__ is np.ndarray is model.__class__:
         return value
     like = kind(model)
-    if like is None:
-        return np.asarray(value)
-    return value if is_foreign(value) else np.asarray(value, like=like)
+    return value if like is not None and is_foreign(value) else np.asarray(value, like=like)
 
 
 def as_arrays(values: Any) -> list[Any]:

@@ -166,7 +166,8 @@ class ArrayMethods:
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Self:
         """Return ``np.reshape`` of the array; the shape may be given as separate numbers."""
-        new = shape[0] if len(shape) == 1 else shape
+        numbers = len(shape) != 1 or isinstance(shape[0], (int, np.integer))
+        new = shape if numbers else shape[0]
         return self._apply(np.reshape, (self, new), kwargs)  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any) -> Self:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.names import ufunc_of
 
 REQUIRED = inspect.Parameter.empty
@@ -127,16 +128,24 @@ class Signature:
     def by_position(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function of this signature, to be called with what :meth:`bind` returns."""
         by_keyword = self.names[self.positional :]
-        if not by_keyword:
-            return function
 
         def called(*values: Any) -> Any:
-            if self.variadic is None and len(values) <= self.positional:
-                return function(*values)
+            if self.variadic is None:
+                if values and kind(values[0]) is not None:
+                    return self._as_given(function, values)
+                if len(values) <= self.positional:
+                    return function(*values)
             cut = len(values) - len(by_keyword)
             return function(*values[:cut], **dict(zip(by_keyword, values[cut:])))
 
         return called
+
+    def _as_given(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
+        """Call a function, defaults left out: another library's may have others, or elsewhere."""
+        given = [value is not default for value, default in zip(values, self.defaults)]
+        cut = [*given[: self.positional], False].index(False)
+        rest = zip(self.names[cut:], values[cut:], given[cut:])
+        return function(*values[:cut], **{name: value for name, value, own in rest if own})
 
     def packed(self, arguments: list[Any]) -> list[Any]:
         """Return the argument of each parameter from what :meth:`bind` returned."""

@@ -127,15 +127,13 @@ class Tensor(Recorded, ArrayMethods):
                 "compute a new tensor, or detach() this one first"
             )
         new = in_kind(ordinary(values, "Tensor.data"), self._values)
-        if new.dtype != self.dtype:
-            new = new.astype(self.dtype)
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
                 f"make a new Tensor for another shape"
             )
         if new is not self._values:
-            self._values = new.copy()
+            self._values = copied(new, self.dtype)
             if isinstance(self._node, Leaf):
                 self._node.value = self._values
                 self._node.exposed = False
@@ -181,13 +179,12 @@ class Tensor(Recorded, ArrayMethods):
             return
         if gradient is not None and not isinstance(gradient, Tensor):
             gradient = in_kind(gradient, self._values)
-        if gradient is not None and gradient.shape != self.shape:
-            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
-        if gradient is not None and not isinstance(gradient, Tensor):
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
             if gradient.dtype != self.dtype:
                 gradient = gradient.astype(self.dtype)
+        if gradient is not None and gradient.shape != self.shape:
+            raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 
     @property
@@ -249,7 +246,7 @@ class Tensor(Recorded, ArrayMethods):
     @property
     def nbytes(self) -> int:
         """The number of bytes that the elements take."""
-        return self.size * self.dtype.itemsize  # type: ignore[no-any-return]
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -391,14 +388,14 @@ class Tensor(Recorded, ArrayMethods):
     # ------------------------------------------------------------------------ Python's protocols
 
     def __repr__(self) -> str:
-        if is_foreign(self._values):  # whose values may not be asked for
+        foreign = is_foreign(self._values)
+        if foreign:  # whose values may not be asked for
             cls = type(self._values)
             values = f"{cls.__module__.split('.')[0]}.{cls.__name__}, shape={self.shape}"
-            usual: tuple[type, ...] = ()
         else:
             values = np.array2string(np.asarray(self._values), separator=", ", prefix="Tensor(")
-            usual = (float, int, bool)
-        extras = [f"dtype={self.dtype}"] if self.dtype not in usual else []
+        unusual = foreign or self.dtype not in (float, int, bool)
+        extras = [f"dtype={self.dtype}"] if unusual else []
         extras += ["requires_grad=True"] if self.requires_grad else []
         extras += [f"name={self.name!r}"] if self.name else []
         return f"Tensor({', '.join([values, *extras])})"

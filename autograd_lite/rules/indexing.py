@@ -70,6 +70,11 @@ def _picked(a: Any, axis: int | None, pick: Callable[[Any], Any]) -> Any:
     return a[(*(slice(None),) * axis, pick(np.arange(a.shape[axis], like=kind(a))))]
 
 
+def _mode(mode: str) -> dict[str, Any]:
+    """Return a mode as an option, if it is not the only one that other arrays have."""
+    return {} if mode == "raise" else {"mode": mode}
+
+
 @composite(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return elements at positions along an axis, for every place in the other axes."""
@@ -115,7 +120,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     """Return elements of the choices, by an array of their numbers."""
     a = as_array(bare(a), kind(*choices))
-    numbers = np.choose(a, range(len(choices)), mode=mode)
+    numbers = np.choose(a, range(len(choices)), **_mode(mode))
     numbers, *arrays = np.broadcast_arrays(numbers, *choices)
     return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
@@ -126,7 +131,7 @@ enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None:
 enter_composite(np.partition, lambda a, kth, axis=-1:
                 take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
 enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":
-                _picked(a, axis, lambda places: np.take(places, bare(indices), mode=mode)))
+                _picked(a, axis, lambda places: np.take(places, bare(indices), **_mode(mode))))
 enter_composite(np.compress, lambda condition, a, axis=None:
                 _picked(a, axis, lambda places: np.compress(bare(condition), places)))
 enter_composite(np.extract, lambda condition, arr:

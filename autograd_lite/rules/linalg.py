@@ -66,13 +66,6 @@ def dot(a: Any, b: Any) -> Any:
     return a @ b if b.ndim <= 2 else np.tensordot(a, b, (-1, -2))
 
 
-@composite(np.vdot)
-def vdot(a: Any, b: Any) -> Any:
-    """Return the sum of products of all elements, in order."""
-    a, b = as_arrays((a, b))
-    return a.reshape(-1) @ b.reshape(-1)
-
-
 @composite(np.inner)
 def inner(a: Any, b: Any) -> Any:
     """Return the product over the last axes, of a number all products."""
@@ -273,7 +266,8 @@ def _without_repeats(a: Any, term: str) -> tuple[Any, str]:
     for label in term:
         i, k = term.find(label), term.rfind(label)
         if i < k < a.ndim and a.shape[i] == a.shape[k]:  # if not, NumPy will say so
-            a, term = np.diagonal(a, 0, i, k), term[:i] + term[i + 1 : k] + term[k + 1 :] + label
+            a = np.diagonal(a, axis1=i, axis2=k)
+            term = term[:i] + term[i + 1 : k] + term[k + 1 :] + label
     return a, term
 
 
@@ -570,6 +564,7 @@ derivative(np.linalg.cholesky,  _cholesky)
 derivative(np.linalg.eigh,      _eigh, ignores=["UPLO"])
 
 # ---------------------------------------------------------------------------- formulas of one line
+enter_composite(np.vdot, lambda a, b: np.matmul(*[x.reshape(-1) for x in as_arrays((a, b))]))
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))

@@ -91,7 +91,8 @@ def _std(g: Any, like: Any, ans: Any, a: Any, axis: Any, ddof: Any, keepdims: An
     """
     if like.size == 0:
         return a
-    equal = np.ptp(bare(a), axis=axis, keepdims=keepdims) == 0
+    plain, keep = bare(a), keepdims is True
+    equal = plain.max(axis=axis, keepdims=keep) - plain.min(axis=axis, keepdims=keep) == 0
     return _var(quotient(g, np.where(equal, 0, 2 * ans)), like, a, axis, ddof, keepdims)
 
 
@@ -428,7 +429,7 @@ enter_composite(np.linalg.matrix_norm, lambda x, /, *, keepdims=False, ord="fro"
 enter_composite(np.ptp, lambda a, axis=None, *, keepdims=False:
                 np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims))
 enter_composite(np.trace, lambda a, offset=0, axis1=0, axis2=1:
-                np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1))
+                np.sum(np.diagonal(a, offset=offset, axis1=axis1, axis2=axis2), axis=-1))
 enter_composite(np.linalg.trace, lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
 enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
                 quantile(a, 0.5, axis, keepdims=keepdims))

@@ -93,7 +93,7 @@ def _rejoined(g: Any, like: Any, indices_or_sections: Any, axis: int) -> Any:
 # ---------------------------------------------------------------------------- diagonals
 
 
-@primitive(lambda g, like, k: np.diagonal(g, k, -2, -1)[..., : like.shape[-1]])
+@primitive(lambda g, like, k: np.linalg.diagonal(g, offset=k)[..., : like.shape[-1]])
 def embedded(values: Any, k: int, rows: int, columns: int) -> Any:
     """Return zero matrices whose k-th diagonals begin with the values along the last axis."""
     out = np.zeros((*values.shape[:-1], rows, columns), values.dtype, like=kind(values))
@@ -123,10 +123,8 @@ def diag(v: Any, k: int = 0) -> Any:
 
 def _repeat(g: Any, like: Any, repeats: Any, axis: int | None) -> Any:
     """Return the cotangent of an array whose elements were repeated: the sums over each one's."""
-    if axis is None or like.ndim == 0:
-        shape, axis = (like.size,), 0
-    else:
-        shape, axis = like.shape, axis % like.ndim
+    flat = axis is None or like.ndim == 0
+    shape, axis = ((like.size,), 0) if flat else (like.shape, axis % like.ndim)
     if as_array(repeats).size == 1:
         split = (*shape[: axis + 1], g.shape[axis] // max(shape[axis], 1), *shape[axis + 1 :])
         return g.reshape(split).sum(axis=axis + 1).reshape(like.shape)
@@ -231,7 +229,7 @@ def _evenly(g: Any, num: int, endpoint: Any, retstep: Any, axis: int, which: int
     """Return the cotangent of start (0) or stop (1) in evenly spaced numbers, and their step."""
     g, step = g if retstep else (g, 0)
     steps = num - bool(endpoint)
-    of_stop = (np.arange(num) / max(steps, 1)).astype(g.dtype)
+    of_stop = (np.arange(num, like=kind(g)) / max(steps, 1)).astype(g.dtype)
     d = np.moveaxis(g, axis, -1) @ (of_stop if which else 1 - of_stop)
     return d + step * ((2 * which - 1) / steps if steps else math.nan) if retstep else d
 
@@ -267,7 +265,7 @@ enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached throug
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
 derivative(np.expand_dims,  lambda g, like: g.reshape(like.shape), ignores=["axis"])
 derivative(np.squeeze,      lambda g, like: g.reshape(like.shape), ignores=["axis"])
-derivative(np.transpose,    lambda g, axes: g.transpose(None if axes is None else _inverse(axes)))
+derivative(np.transpose,    lambda g, axes: g.T if axes is None else g.transpose(_inverse(axes)))
 derivative(np.swapaxes,     lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
 derivative(np.moveaxis,     lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip,         lambda g, axis: np.flip(g, axis))
@@ -312,8 +310,9 @@ enter_composite(np.append, lambda arr, values, axis=None: concatenate([arr, valu
 enter_composite(np.atleast_1d, lambda *arys: _each([_with_axes(as_array(a), 1) for a in arys]))
 enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) for a in arys]))
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
-enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
-enter_composite(np.ravel, lambda a, order="C": np.reshape(a, -1, order=order))
+enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0:
+                np.diagonal(x, offset=offset, axis1=-2, axis2=-1))
+enter_composite(np.ravel, lambda a, order="C": np.reshape(a, (-1,), order=order))
 # Of nothing, NumPy makes zeros: the sum.
 enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)
                 if a.size == 0 else
