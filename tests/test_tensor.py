@@ -53,12 +53,44 @@ def test_data_is_replaced_by_a_copy() -> None:
     np.testing.assert_array_equal(t.data, [0, 5, 0])
 
 
+def test_a_leaf_that_an_update_made_a_result_is_warned_of_where_its_grad_is_read() -> None:
+    def train(W: Any) -> None:
+        for _ in range(2):
+            np.sum(W * W).backward()
+            W = W - 0.1 * W.grad
+
+    message = (
+        "Tensor.grad of a result (of np.subtract) is always None: backward stores the gradients of "
+        "leaves alone; update a leaf W by `W.data -= rate * W.grad` or an optimiser, so that it "
+        "stays one; ag.graph(loss, grads=True) shows the gradients of results"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$") as caught:
+        with pytest.raises(TypeError, match="NoneType"):
+            train(_variable())
+    assert [(w.filename, w.lineno) for w in caught] == [
+        (__file__, train.__code__.co_firstlineno + 3)
+    ]
+
+
+def test_the_grad_of_one_of_several_results_names_their_function() -> None:
+    first, _ = np.split(ag.Tensor(np.ones(4), requires_grad=True), 2)
+    with pytest.warns(UserWarning, match=r"^Tensor.grad of a result \(of np.split\)"):
+        assert first.grad is None
+
+
+def test_what_does_not_require_a_gradient_has_none_without_a_word() -> None:
+    assert ag.Tensor([1.0]).grad is None
+    assert (_variable() * 2).detach().grad is None
+
+
 def test_result_is_no_leaf() -> None:
     t = _variable()
     y = t * 2
     assert y.requires_grad
     assert not y.is_leaf
-    assert y.grad is None
+    with pytest.warns(UserWarning, match="Tensor.grad of a result") as caught:
+        assert y.grad is None
+    assert caught[0].filename == __file__
     assert not y.detach().requires_grad
     assert ag.Tensor(y.detach()).is_leaf
 

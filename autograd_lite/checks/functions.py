@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.recording import bare
-from autograd_lite.transforms.reverse import vjp
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
 
@@ -19,8 +19,13 @@ def mapped(function: Callable[[Any], Any], tree: Tree) -> Tree:
 
 
 def arrays_of(args: Sequence[Tree]) -> list[Tree]:
-    """Return arguments with their tensors and floats as arrays."""
-    return mapped(lambda v: np.asarray(bare(v)) if is_float(v) else bare(v), list(args))  # type: ignore[no-any-return]
+    """Return arguments with their tensors, floats and lists of floats as arrays."""
+    listed = [np.array(v) if isinstance(v, list) and all(map(_is_number, v)) else v for v in args]
+    return mapped(lambda v: np.asarray(bare(v)) if is_float(v) else bare(v), listed)  # type: ignore[no-any-return]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or (isinstance(value, list) and all(map(_is_number, value)))
 
 
 def cast(tree: Tree, dtype: Any) -> Tree:
@@ -49,7 +54,8 @@ def outputs_of(
     try:
         first, second = once(), once()
     except (TypeError, AttributeError) as error:
-        vjp(f, *args)  # which raises, too, if it is not for want of tensors
+        tensors = mapped(lambda v: Tensor(v, requires_grad=True) if is_float(v) else v, list(args))
+        f(*tensors)  # which raises, too, if it is not for want of tensors
         raise TypeError(
             f"{caller}: {what} works on tensors, but not on arrays ({error}); compute with the "
             f"argument itself in place of its .data, since numeric derivatives are made of arrays"

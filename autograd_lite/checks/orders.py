@@ -37,7 +37,7 @@ def check_grads(
         A function of arrays that returns a floating-point array, or several nested. It is called
         with tensors and with arrays.
     *args : array, float, tensor, or nested dict/list/tuple of them
-        Where to check it, away from kinks.
+        Where to check it, away from kinks; a list of floats is taken as an array.
     order : int
         The highest order of derivative to check.
     rtol : float, optional
@@ -78,10 +78,12 @@ def _check_order(
     highest: int,
     rtol: float | None,
     rng: np.random.Generator,
+    before: Numeric | None = None,
 ) -> None:
+    """Check one order and those above; ``before`` is what the order below differentiated."""
     leaves = flatten(list(args))[0]
     argument = [k for k, arg in enumerate(args) for _ in flatten(arg)[0]]  # that holds each leaf
-    before = [np.copy(v) for v in leaves]
+    old_leaves = [np.copy(v) for v in leaves]
     value, pull = vjp(f, *args)
     outputs, rebuild = flatten(value)
     weights = [
@@ -96,7 +98,7 @@ def _check_order(
         return sum(np.sum(w * bare(v)) for w, v in zip(weights, flatten(f(*inner))[0]))
 
     numeric = Numeric(combined, args)
-    for which, (leaf, old, d, d2) in enumerate(zip(leaves, before, gradients, again)):
+    for which, (leaf, old, d, d2) in enumerate(zip(leaves, old_leaves, gradients, again)):
         where = f"order {order}, argument {argument[which]}"
         if not np.array_equal(leaf, old, equal_nan=is_float(leaf)):
             raise AssertionError(f"{where}: computing the derivative changed the argument")
@@ -122,12 +124,17 @@ def _check_order(
     for i, slope in slopes.items():
         if text := complaint(gradient[i], slope):
             which, index = numeric.cell(i)
-            kink = bool(slope.bend <= 2) and numeric.sides(i)[2]
+            if bool(slope.bend <= 2) and numeric.sides(i)[2]:
+                text += "; the function has a kink there"
+            elif before is not None and before.sides(i)[2]:  # a mean slope passed below
+                text = (
+                    f"the function has a kink there, where its slope jumps, and no derivative of "
+                    f"order {order}; check it elsewhere, or with order={order - 1}"
+                )
             raise AssertionError(
                 f"order {order}, argument {argument[which]}, cell {list(index)}: {text}"
-                + "; the function has a kink there" * kink
             )
     if off:
         raise AssertionError(f"order {order}: the derivative in a random direction is wrong")
     if order < highest:
-        _check_order(derived, args, order + 1, highest, rtol, rng)
+        _check_order(derived, args, order + 1, highest, rtol, rng, numeric)

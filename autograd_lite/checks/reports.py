@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from operator import attrgetter
 from typing import Any
 
@@ -58,9 +60,9 @@ class Cell:
         return [index, self.verdict.upper() if loud else self.verdict, *shown, apart]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClosedFormReport:
-    """A claimed gradient beside backpropagation and numeric derivatives; ``str`` gives a table.
+    """A claimed gradient beside backpropagation and numeric derivatives: it shows as a table.
 
     There is one of the ``cells`` for each of the gradient, which has the ``dtype``; ``cause`` names
     the mistake where one of the usual ones explains every wrong cell.
@@ -97,15 +99,15 @@ class ClosedFormReport:
         count = sum(cell.verdict == verdict for cell in self.cells)
         return f"{count} cell{'s' * (count > 1)}" if count else ""
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[Cell]:
+        """Return the cells that a table shows: wrong ones before others, all in their order."""
         shown = sorted(self.cells, key=lambda cell: cell.verdict != "wrong")[:_SHOWN]
-        rows = [["cell", "verdict", "claimed", "backprop", "numeric", "difference"]]
-        rows += [cell._columns() for cell in sorted(shown, key=attrgetter("index"))]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        padded = ([f"{t:{side}{w}}" for t, side, w in zip(row, "><>>><", widths)] for row in rows)
-        lines = ["  ".join(row).rstrip() for row in padded]
-        if len(shown) < len(self.cells):
-            lines.append(f"... and {len(self.cells) - len(shown)} cells more")
+        return sorted(shown, key=attrgetter("index"))
+
+    def _sentences(self) -> Iterator[str]:
+        """Yield what is said below the table."""
+        if len(self.cells) > _SHOWN:
+            yield f"... and {len(self.cells) - _SHOWN} cells more"
         conclusion = f"agrees with backpropagation within {self.max_ulp:.3g} ulp ({self.dtype})"
         if self.wrong:
             conclusion = f"is wrong in {len(self.wrong)} of {len(self.cells)} cells"
@@ -115,22 +117,53 @@ class ClosedFormReport:
                 f"rounding"
             )
         if self.wrong or self.ok:
-            lines.append(f"The closed form {conclusion}.")
+            yield f"The closed form {conclusion}."
         taken = sum(cell.numeric is not None for cell in self.cells)
         if taken < len(self.cells):
-            lines.append(
+            yield (
                 f"The numeric derivative was taken in {taken} of {len(self.cells)} cells and in "
                 f"{DIRECTIONS} directions through all of them."
             )
         for verdict, meaning in _MEANINGS.items():
             if which := self._count(verdict):
-                lines.append(f"In {which} {meaning}.")
+                yield f"In {which} {meaning}."
         if self.cause is not None:
-            lines.append(f"Likely cause: {self.cause}.")
-        return "\n".join(lines)
+            yield f"Likely cause: {self.cause}."
+
+    def __str__(self) -> str:
+        rows = [_TITLES, *(cell._columns() for cell in self._rows())]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        padded = ([f"{t:{side}{w}}" for t, side, w in zip(row, "><>>><", widths)] for row in rows)
+        return "\n".join([*("  ".join(row).rstrip() for row in padded), *self._sentences()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table, in the page's own colours, verdicts marked."""
+
+        def row(tag: str, texts: Sequence[str], style: str = "") -> str:
+            cells = (
+                f'<{tag} style="text-align: {side}; {style}">{escape(text)}</{tag}>'
+                for text, side in zip(texts, _SIDES)
+            )
+            return f"<tr>{''.join(cells)}</tr>"
+
+        rows = [row("td", cell._columns(), _STYLES.get(cell.verdict, "")) for cell in self._rows()]
+        said = "".join(f"<div>{escape(sentence)}</div>" for sentence in self._sentences())
+        table = f"<table>{row('th', _TITLES)}{''.join(rows)}</table>"
+        return f'<div style="font-variant-numeric: tabular-nums">{table}{said}</div>'
 
 
 _SHOWN = 40  # cells of a table
+_TITLES = ["cell", "verdict", "claimed", "backprop", "numeric", "difference"]
+_SIDES = ("right", "left", "right", "right", "right", "left")
+# Laid over the page's own colours, be it light or dark.
+_STYLES = {
+    "wrong": "background: rgba(224, 49, 49, 0.3); font-weight: bold",
+    "unsure": "background: rgba(151, 90, 220, 0.3); font-weight: bold",
+    "rounding": "background: rgba(240, 160, 0, 0.2)",
+    "kink": "background: rgba(70, 130, 230, 0.2)",
+}
 _MEANINGS = {
     "kink": "there is no derivative: anything between the slopes before and after is right",
     "unsure": "backpropagation and the numeric derivative disagree: a derivative rule may be wrong "

@@ -48,6 +48,7 @@ def _method(function: Callable[..., Any]) -> Method:
     """Return the method that hands the array to a function, as the first argument."""
 
     def of_any(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         return self._apply(function, (self, *args), kwargs)
 
     # To a ufunc, a second array would be one to write to.

@@ -49,6 +49,11 @@ _before_no_grad: ContextVar[tuple[Mode, ...]] = ContextVar(
     "autograd_lite_before_no_grad", default=()
 )
 
+# Where values were read out of tensors that require a gradient, and how: of a transform's function.
+reads: ContextVar[list[tuple[str, str, int]] | None] = ContextVar(
+    "autograd_lite_reads", default=None
+)
+
 
 def is_recording() -> bool:
     """Whether calls are recorded here: not under ``no_grad``."""

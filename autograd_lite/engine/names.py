@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 
-_SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag"}
+from autograd_lite.engine.places import hide, library_frames
+
+_SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag", "matplotlib": "plt"}
 _PUBLIC_PARTS = ("linalg", "fft", "special", "random", "nn", "optim")
+_CALLS_FUNCTIONS = ("transforms", "checks", "training")
+_WRAPPERS = ("wrapper", "wrapped", "inner")
+_HAVE_OURS = tuple(f"scipy.special.{name}" for name in ("softmax", "log_softmax", "logsumexp"))
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -45,22 +50,41 @@ def ufunc_of(function: Any) -> Any:
 
 
 def outermost_function(default: str) -> str:
-    """Return the name of the outermost of NumPy's, SciPy's or this package's running functions."""
-    frame, name = sys._getframe(2), default
-    while frame.f_back is not None:
-        root, _, rest = frame.f_globals.get("__name__", "").partition(".")
-        if root not in _SHORT:
-            break
+    """Return the name of the outermost of the libraries' running functions, below the user's.
+
+    What calls functions that users pass it, as transforms do, is not to blame for what those do.
+    """
+    name = default
+    for frame in library_frames():
+        root, _, rest = frame.f_globals["__name__"].partition(".")
         part, own = rest.partition(".")[0], frame.f_code.co_name
-        if part != "engine" and not own.startswith(("_", "<", "wrapped")):
+        if part in _CALLS_FUNCTIONS:
+            break
+        if root in _SHORT and part != "engine" and not own.startswith(("_", "<", *_WRAPPERS)):
             short = "np" if part == "rules" else _SHORT[root]
             name = f"{short}.{part}.{own}" if part in _PUBLIC_PARTS else f"{short}.{own}"
-        frame = frame.f_back
     return name
+
+
+def derivative_lost(default: str) -> TypeError:
+    """Return the error of a function that would take a tensor's values alone."""
+    hide()
+    name = outermost_function(default)
+    remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
+    if name == "np.full":
+        remedy = "np.full(shape, tensor, like=tensor) to repeat it"
+    remedy = f"use tensor.data if that is meant, {remedy}"
+    if name.startswith("plt."):
+        remedy = "plot its values, tensor.data"
+    elif name in _HAVE_OURS:
+        remedy = f"use ag.{name.rpartition('.')[2]}, or tensor.data if the values alone are meant"
+    what = f"{name} of a tensor that requires a gradient"
+    return TypeError(f"{what} would lose its derivative; {remedy}")
 
 
 def name_error(error: Exception, name: str) -> None:
     """Put the name of what raised an error before its message, or below it."""
+    hide(error)
     if type(error) in (ValueError, IndexError, TypeError, np.linalg.LinAlgError):
         if not str(error).startswith(name.partition(" ")[0]):
             error.args = (f"{name}: {error}",)

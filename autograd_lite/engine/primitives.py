@@ -38,6 +38,7 @@ def primitive(*rules: Rule | None, **options: Unpack[Options]) -> Callable[[F], 
 
         @functools.wraps(function)
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             return call(recorded, args, kwargs)
 
         TABLE[recorded] = Primitive(function, rules, **options)

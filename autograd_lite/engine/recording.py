@@ -19,6 +19,7 @@ from autograd_lite.engine.arrays import kind, like_sequence, ordinary
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
 from autograd_lite.engine.nodes import Node, births
+from autograd_lite.engine.places import called, called_by_the_user
 from autograd_lite.engine.results import SMALL
 from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, Plan, Primitive
 
@@ -27,6 +28,12 @@ _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that n
 _ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
+
+# NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
+# which would be one of this module. A registry that is no dict makes such a warning a TypeError, at
+# no cost where there is none, and the call is made again as if from the user's line: see _again().
+# Empty, and a list: what resets all registries leaves what is false alone, or calls its clear().
+__warningregistry__: list[None] = []
 
 
 class Recorded:
@@ -49,6 +56,7 @@ def call(
 
     Arrays give arrays; with a tensor among the arguments the result is a tensor.
     """
+    __tracebackhide__ = True
     entry = TABLE.get(function)
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
@@ -82,6 +90,8 @@ def call(
     values = arguments if plan.simple else entry.settled(arguments)
     try:
         ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
+    except TypeError as error:
+        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
@@ -94,11 +104,17 @@ def call(
         return _several(ans, plan, parents, saved, watched, values)
     tensor, node = _new(Tensor), _new(Node)
     # What Node(...) does, written out: the call is a twelfth of what recording costs.
+<<<<<<< HEAD
     node.plan, node.parents = plan, parents
     node.saved, node.watched = saved, watched
     node.shape, node.dtype = ans.shape, ans.dtype
     node.exposed, node.note = is_exposed, None
     node.birth = next(births)
+=======
+    node.plan, node.parents, node.saved = plan, parents, saved
+    node.watched, node.shape, node.dtype = watched, ans.shape, ans.dtype
+    node.exposed, node.note, node.birth = is_exposed, None, next(births)
+>>>>>>> main
     tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
         raise results.not_real(entry.name, node.dtype)
@@ -107,6 +123,21 @@ def call(
     for observer in here.observers:
         observer.called(node, entry, values, ans)
     return tensor
+
+
+def _again(
+    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
+) -> Any:
+    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
+    try:
+        if "registry" not in str(error):
+            raise error
+        return called_by_the_user(run, arguments)
+    except Exception as named:
+        if named.__context__ is error:
+            named.__context__ = None
+        name_shapes(named, entry.name, arguments)
+        raise
 
 
 def _several(
@@ -139,10 +170,15 @@ def _unrecorded(
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
         ans = run(*arguments)
+    except TypeError as error:
+        ans = _again(entry, run, arguments, error)
     except Exception as error:
         name_shapes(error, entry.name, arguments)
         raise
-    if not any(isinstance(a, Tensor) for a in args):
+    for argument in args:
+        if isinstance(argument, Tensor):
+            break
+    else:
         return ans
     return _unconnected(entry, arguments, ans)
 
@@ -180,21 +216,26 @@ def _call_other(
     function: Callable[..., Any], entry: Any, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Apply a function that has no rules of its own."""
+    __tracebackhide__ = True
     if isinstance(entry, Composite):
         if not is_differentiated(args, kwargs) and kind(*args) is None:
             return plainly(entry, function, args, kwargs)
         given = args, kwargs
         try:
+<<<<<<< HEAD
             if kwargs or len(args) not in entry.direct:
                 args, kwargs = entry.bind(args, kwargs)
             return entry.formula(*args, **kwargs)
+=======
+            return called(entry.formula, args, kwargs)
+>>>>>>> main
         except (ValueError, IndexError, TypeError) as error:
             if not str(error).startswith(entry.name):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return function(*bare(tuple(args)), **bare(kwargs))
+        return called(function, bare(tuple(args)), bare(kwargs))
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)

@@ -61,6 +61,7 @@ class Signature:
         least = [i for i, default in enumerate(self.defaults, 1) if default is REQUIRED]
         self.required = max(least, default=0)  # how many parameters must be given an argument
         required = all(default is REQUIRED for default in self.defaults)
+        self.by_keyword = frozenset(self.names[self.positional :])
         self.simple = required and self.variadic is None and self.positional == len(kinds)
 
     def is_default(self, i: int, value: Any) -> bool:
@@ -91,6 +92,9 @@ class Signature:
             else:
                 if len(values) >= self.required:
                     return values
+        elif self.variadic is not None and kwargs.keys() == self.by_keyword:
+            if len(args) >= self.variadic:
+                return [*values, *(kwargs[name] for name in names[positional:])]
         return self._bound(args, kwargs)
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:

@@ -20,9 +20,10 @@ from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
 from autograd_lite.engine.changes import is_own, move
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.modes import is_recording
-from autograd_lite.engine.names import name_of, outermost_function
+from autograd_lite.engine.modes import is_recording, reads
+from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
+<<<<<<< HEAD
 from autograd_lite.engine.recording import (
     Recorded,
     as_tensors,
@@ -32,6 +33,10 @@ from autograd_lite.engine.recording import (
     plainly,
     wrap,
 )
+=======
+from autograd_lite.engine.places import user_line, warn
+from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
+>>>>>>> main
 from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.engine.tape import pullback
@@ -108,16 +113,9 @@ class Tensor(Recorded, ArrayMethods):
         Those of a leaf may be written to, or replaced by values of the same shape; those of a
         recorded result are read-only, and those of a view of another tensor may be.
         """
-        node = self._node
-        if node is None:
-            self._thaw()
-        elif not isinstance(node, Leaf):
-            self._freeze()
-        elif not node.exposed:
-            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
-            self._values = node.value = self._values.copy()
-            node.exposed = True
-        return self._values  # type: ignore[no-any-return]
+        if reads.get() is not None:
+            self._note_read("data")
+        return self._shared()  # type: ignore[no-any-return]
 
     @data.setter
     def data(self, values: ArrayLike) -> None:
@@ -137,6 +135,19 @@ class Tensor(Recorded, ArrayMethods):
             if isinstance(self._node, Leaf):
                 self._node.value = self._values
                 self._node.exposed = False
+
+    def _shared(self) -> Any:
+        """Return the values as others may have them: see :attr:`data`."""
+        node = self._node
+        if node is None:
+            self._thaw()
+        elif not isinstance(node, Leaf):
+            self._freeze()
+        elif not node.exposed:
+            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+            self._values = node.value = self._values.copy()
+            node.exposed = True
+        return self._values
 
     def _thaw(self) -> None:
         """Let others write to the values; graphs that read them so far keep those they read."""
@@ -165,10 +176,23 @@ class Tensor(Recorded, ArrayMethods):
     def grad(self) -> Gradient:
         """The gradient that :meth:`backward` stored: an array of the tensor's own.
 
-        A tensor under ``create_graph=True``; None before the first backward, and for results.
+        A tensor under ``create_graph=True``; None before the first backward, and for results, of
+        which a UserWarning says so.
         """
         node = self._node
-        return node.grad if isinstance(node, Leaf) else None
+        if isinstance(node, Leaf):
+            return node.grad
+        if node is not None:
+            several = isinstance(node.parents[0].dtype, tuple)
+            plan = node.parents[0].plan if several else node.plan
+            assert plan is not None
+            warn(
+                f"Tensor.grad of a result (of {plan.primitive.name}) is always None: backward "
+                f"stores the gradients of leaves alone; update a leaf W by "
+                f"`W.data -= rate * W.grad` or an optimiser, so that it stays one; "
+                f"ag.graph(loss, grads=True) shows the gradients of results"
+            )
+        return None
 
     @grad.setter
     def grad(self, gradient: Any) -> None:
@@ -287,6 +311,7 @@ class Tensor(Recorded, ArrayMethods):
         >>> x.grad
         array(6.)
         """
+        __tracebackhide__ = True
         if self._node is None:
             raise ValueError(
                 "Tensor.backward: this tensor does not depend on any tensor with "
@@ -318,23 +343,32 @@ class Tensor(Recorded, ArrayMethods):
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
-        return wrap(self.data, None)  # type: ignore[no-any-return]
+        return wrap(self._shared(), None)  # type: ignore[no-any-return]
 
     def numpy(self) -> NDArray[Any]:
         """Return the values as an array, not copied; the same as ``data``."""
-        return self.data
+        self._note_read("numpy()")
+        return self._shared()  # type: ignore[no-any-return]
 
     def item(self, *place: Any) -> Any:
         """Return the single value of a one-element tensor, or that at a place, as a number."""
+        self._note_read("item()")
         return self._values.item(*place)
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
+        self._note_read("tolist()")
         return self._values.tolist()
+
+    def _note_read(self, how: str) -> None:
+        """Note that values leave a tensor whose derivative a transform is computing."""
+        if self._node is not None and (seen := reads.get()) is not None:
+            seen.append((how, *user_line()))
 
     # ------------------------------------------------------------------------ NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         if kwargs:
             usual = _UFUNC_OPTIONS
             kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
@@ -365,6 +399,7 @@ class Tensor(Recorded, ArrayMethods):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
+        __tracebackhide__ = True
         return call(function, args, kwargs)
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
@@ -375,14 +410,7 @@ class Tensor(Recorded, ArrayMethods):
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray[np.object_]:
         if self._node is not None:
-            name = outermost_function("np.asarray or np.array")
-            remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
-            if name == "np.full":
-                remedy = "np.full(shape, tensor, like=tensor) to repeat it"
-            raise TypeError(
-                f"{name} of a tensor that requires a gradient would lose its derivative; use "
-                f"tensor.data if that is meant, {remedy}"
-            )
+            raise derivative_lost("np.asarray or np.array")
         return np.array(self.data, dtype=dtype, copy=copy)
 
     # ------------------------------------------------------------------------ Python's protocols
@@ -429,6 +457,8 @@ class Tensor(Recorded, ArrayMethods):
 
     def __reduce__(self) -> Any:
         if not self.is_leaf:
+            if outermost_function("").startswith("plt."):  # which copies what it draws
+                raise derivative_lost("")
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
                 "use tensor.detach() to keep its values"
@@ -436,6 +466,7 @@ class Tensor(Recorded, ArrayMethods):
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
     def __getitem__(self, index: Any) -> Tensor:
+        __tracebackhide__ = True
         return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:

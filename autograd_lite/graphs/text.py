@@ -11,9 +11,18 @@ from autograd_lite.graphs.source import is_formula, replaced
 from autograd_lite.graphs.summary import Summary, shape_text
 
 
-def explain(graph: Model) -> str:
+class Explanation(str):
+    """A text that a notebook, and the prompt, shows as it reads when printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def explain(graph: Model) -> Explanation:
     """Return the forward pass, every step of the pullback, and each leaf's gradient."""
-    return "\n".join(_lines(graph))
+    return Explanation("\n".join(_lines(graph)))
 
 
 def _lines(graph: Model) -> Iterator[str]:

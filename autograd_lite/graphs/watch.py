@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.nodes import Node, note_of
+from autograd_lite.engine.places import user_line
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.table import Primitive
 from autograd_lite.engine.tape import fitted
 from autograd_lite.graphs.source import argument_name, held, rule_of
 from autograd_lite.graphs.summary import number
-
-_NOT_THE_USERS = tuple(f"{Path(f).parent}{os.sep}" for f in (Path(__file__).parent, np.__file__))
-
-
-def _caller() -> tuple[str, int]:
-    """Return the file and line, outside this package and NumPy, that is being run."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_THE_USERS):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 @contextmanager
@@ -59,7 +47,7 @@ class _Keeper(Observer):
         """Note a recorded call."""
         if node is not None:
             note = note_of(node)
-            note.value, note.arguments, note.origin = result, arguments, _caller()
+            note.value, note.arguments, note.origin = result, arguments, user_line()
 
 
 class NonfiniteError(FloatingPointError):
@@ -103,7 +91,7 @@ class _Watch(Observer):
     ) -> None:
         """Look at the result of a call."""
         if node is not None:
-            note_of(node).origin = _caller()
+            note_of(node).origin = user_line()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
         bad = _first_bad(result)
@@ -112,7 +100,7 @@ class _Watch(Observer):
             if node is None:  # and so the arguments are as they were passed
                 given = {argument_name(primitive, i): a for i, a in enumerate(arguments)}
             said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
-            raise NonfiniteError(f"{said}; {_place(_caller())}. {_cure(primitive, given, 0)}.")
+            raise NonfiniteError(f"{said}; {_place(user_line())}. {_cure(primitive, given, 0)}.")
 
     def began(self) -> None:
         """Begin to look at what rules compute."""

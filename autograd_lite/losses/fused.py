@@ -105,6 +105,7 @@ def cross_entropy(
     >>> z.grad
     array([[-0.33475904,  0.24472847,  0.09003057]])
     """
+    __tracebackhide__ = True
     logits, target, options = checked(
         "ag.cross_entropy", logits, target, axis, weight, ignore_index, label_smoothing, reduction
     )

@@ -37,6 +37,7 @@ def unfused_cross_entropy(
     >>> round(ag.unfused_cross_entropy(np.array([[2.0, 1.0, 0.0]]), [0]), 8)
     np.float64(0.40760596)
     """
+    __tracebackhide__ = True
     z, y, options = checked(
         "ag.unfused_cross_entropy",
         logits,

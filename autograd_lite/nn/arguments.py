@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.places import hide
 from autograd_lite.engine.tensor import Tensor
 
 
@@ -79,6 +80,7 @@ def floats(name: str, x: Any) -> Any:
     if x.dtype.kind == "f":
         return x
     if x.dtype.kind not in "iub":
+        hide()
         raise TypeError(f"{name}: expected real numbers, got {x.dtype}")
     return x.astype(float)
 
@@ -93,6 +95,7 @@ def shaped(layer: str, x: Any, fits: Callable[[tuple[int, ...]], bool], shape: s
     """
     x = floats(layer, x)
     if not fits(x.shape):
+        hide()
         raise ValueError(f"{layer}: expected input of shape {shape}, got {x.shape}")
     return x
 
@@ -108,3 +111,9 @@ def uniform(layer: str, shape: Sequence[int], fan_in: int, rng: Any, dtype: DTyp
     """Return a parameter drawn evenly within ``1 / sqrt(fan_in)`` of 0: PyTorch's default."""
     bound = 1 / math.sqrt(fan_in)
     return parameter(layer, generator(layer, rng).uniform(-bound, bound, shape), dtype)
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """Return settings as arguments are written, rates that a schedule computed rounded."""
+    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in settings.items()}
+    return ", ".join(f"{key}={text}" for key, text in texts.items())

@@ -65,6 +65,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Return the module's output."""
+        __tracebackhide__ = True
         began = next(births)
         output = self.forward(*args, **kwargs) if kwargs else self.forward(*args)
         ended = next(births)
@@ -300,6 +301,7 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the output of the last module."""
+        __tracebackhide__ = True
         for module in self:
             x = module(x)
         return x

@@ -84,6 +84,10 @@ class LBFGS(Optimizer):
         self._changes = self._steps  # of the gradient, one row for each step
         self._inverse = self._steps[:, :0]  # of the upper triangle of steps @ changes.T
 
+    def _settings(self) -> dict[str, Any]:
+        names = ("max_iter", "tolerance_grad", "tolerance_change", "history_size")
+        return {name: getattr(self, name) for name in names}
+
     def step(self, closure: Callable[[], Any] | None = None) -> float:  # type: ignore[override]
         """Take up to ``max_iter`` iterations.
 

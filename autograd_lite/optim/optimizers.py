@@ -16,7 +16,7 @@ import numpy as np
 from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
-from autograd_lite.nn.arguments import require
+from autograd_lite.nn.arguments import require, shown
 
 _BLOCK = 1 << 16  # elements updated at a time
 _SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
@@ -109,6 +109,23 @@ class Optimizer:
         for key, (what, fits) in _CHECKS.items():
             if key in group:
                 require(type(self).__name__, what, fits, **{key: group[key]})
+
+    def __repr__(self) -> str:
+        name, parts = type(self).__name__, []
+        for group in self.groups:
+            tensors, numbers = len(group["params"]), sum(p.size for p in group["params"])
+            size = f"{tensors} tensor{'s' * (tensors != 1)}, {numbers} parameters"
+            settings = {**group, **self._settings()}
+            del settings["params"]
+            parts.append((shown(settings), size))
+        if len(parts) == 1:
+            return f"{name}({parts[0][0]}): {parts[0][1]}"
+        lines = [f"  {i}: {settings}: {size}" for i, (settings, size) in enumerate(parts)]
+        return "\n".join([f"{name}: {len(parts)} groups", *lines])
+
+    def _settings(self) -> dict[str, Any]:
+        """Return settings that are not a group's."""
+        return {}
 
     def _parameters(self) -> list[Any]:
         return [p for group in self.groups for p in group["params"]]

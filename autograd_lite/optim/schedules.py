@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from autograd_lite.nn.arguments import choice, require
+from autograd_lite.nn.arguments import choice, require, shown
 from autograd_lite.optim.optimizers import Optimizer
 
 _BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
 _COUNTS = ("step_size", "total_iters", "T_max", "total_steps")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Schedule:
     """A learning rate for each step: closed formulas of the number of :meth:`step` calls.
 
@@ -50,6 +50,12 @@ class Schedule:
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
+
+    def __repr__(self) -> str:
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        of = type(own.pop("optimizer")).__name__
+        rates = ", ".join(f"{group['lr']:.6g}" for group in self.optimizer.groups)
+        return f"{type(self).__name__}({shown(own)}) of {of}: lr now {rates}"
 
     def lr(self, base: float, count: int) -> float:
         """Return the learning rate after so many steps, where it was ``base``."""
@@ -87,7 +93,7 @@ class Schedule:
         self.count = state["count"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class StepLR(Schedule):
     """``lr * gamma ** (count // step_size)`` after ``count`` steps.
 
@@ -121,7 +127,7 @@ class StepLR(Schedule):
         return base * self.gamma ** (count // self.step_size)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LinearLR(Schedule):
     """A warm-up: ``lr`` times a factor that goes from ``start_factor`` to 1 in ``total_iters``.
 
@@ -156,7 +162,7 @@ class LinearLR(Schedule):
         return base * (self.start_factor + (1 - self.start_factor) * done)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class CosineAnnealingLR(Schedule):
     """Half a cosine from ``lr`` down to ``eta_min`` in ``T_max`` steps, where it stays.
 
@@ -201,7 +207,7 @@ class CosineAnnealingLR(Schedule):
         super().__post_init__()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class OneCycleLR(Schedule):
     """Up to ``max_lr`` and down again along cosines (Smith and Topin, 2018).
 
@@ -254,7 +260,7 @@ class OneCycleLR(Schedule):
         return _cosine(self.max_lr, first / self.final_div_factor, done)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class ReduceLROnPlateau(Schedule):
     """``lr`` times ``factor`` whenever a value has not improved for more than ``patience`` steps.
 

@@ -19,7 +19,18 @@ class History(dict[str, list[float]]):
     >>> history = ag.training.History(epoch=[1, 2], loss=[0.5, 0.3])
     >>> history["loss"][-1]
     0.3
+    >>> history
+    epoch  loss
+        1   0.5
+        2   0.3
     """
+
+    def __repr__(self) -> str:
+        columns = [[name, *_shown(name, values)] for name, values in self.items()]
+        widths = [max(map(len, column)) for column in columns]
+        rows = zip(*columns)
+        lines = ["  ".join(f"{t:>{w}}" for t, w in zip(row, widths)).rstrip() for row in rows]
+        return "\n".join(lines) or "an empty history"
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a table with one row for each epoch, and the names in the first.
@@ -38,6 +49,12 @@ class History(dict[str, list[float]]):
             writer = csv.writer(file)
             writer.writerow(self)
             writer.writerows(zip(*self.values(), strict=True))
+
+
+def _shown(name: str, values: Sequence[float]) -> list[str]:
+    """Return numbers as a table shows them: of more than 20, the first 5 and the last 15."""
+    texts = [f"{value:g}" if name == "epoch" else f"{value:.4g}" for value in values]
+    return texts if len(texts) <= 20 else [*texts[:5], "...", *texts[-15:]]
 
 
 def plot_history(history: Mapping[str, Sequence[float]]) -> Any:

@@ -10,11 +10,13 @@ import numpy as np
 from autograd_lite.engine.arrays import as_array, in_kind
 from autograd_lite.engine.recording import bare, wrap
 from autograd_lite.engine.tensor import cotangent_for
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad, value_and_grad_named
 from autograd_lite.transforms.trace import Trace
 from autograd_lite.transforms.trees import Function, Tree, flatten, matched
 
 
+@names_keywords
 def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple[Tree, Tree]:
     """Return a function's value and its derivative along a direction.
 
@@ -45,6 +47,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     >>> ag.jvp(np.exp, (np.array([0.0, 1.0]),), (np.array([1.0, 2.0]),))
     (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
     """
+    __tracebackhide__ = True
     directions = matched("ag.jvp", "tangents", tangents, primals)
     trace = Trace("ag.jvp", f, primals, range(len(primals)), {})
     # Any cotangents will do, but for exact zeros, which would count as no path.
@@ -65,6 +68,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     return trace.value, trace.rebuild_value(numbers)
 
 
+@names_keywords
 def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tree, ...]:
     """Return the product of a function's Hessian with vectors, without forming the Hessian.
 
@@ -87,10 +91,12 @@ def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tre
     >>> ag.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 1.0]),))
     (array([ 6., 12.]),)
     """
+    __tracebackhide__ = True
     directions = matched("ag.hvp", "vectors", vectors, args)
     every = tuple(range(len(args)))
 
     def along(*inner: Tree) -> Any:
+        __tracebackhide__ = True
         gradients, _ = flatten(value_and_grad_named("ag.hvp", f, every)(*inner)[1])
         return sum(np.sum(g * v) for g, v in zip(gradients, directions))
 

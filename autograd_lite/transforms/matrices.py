@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 
+<<<<<<< HEAD
 from autograd_lite.engine.arrays import as_array, kind
+=======
+from autograd_lite.engine.recording import bare
+from autograd_lite.transforms.keywords import names_keywords
+>>>>>>> main
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
+@names_keywords
 def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Jacobian of a function as a function of the same arguments.
 
@@ -35,6 +41,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     argnums, several = argnums_of("ag.jacobian", argnum)
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
         trace = Trace("ag.jacobian", f, args, argnums, kwargs)
         check_floats("ag.jacobian", trace)
         blocks = []
@@ -59,6 +66,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return jacobian_at
 
 
+@names_keywords
 def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Hessian of a function to a single number, as a function of the same arguments.
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from autograd_lite.engine.arrays import as_array
 from autograd_lite.engine.tensor import Tensor, cotangent_for
+from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
+@names_keywords
 def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
     """Return a function's value and its pullback, the vector-Jacobian product.
 
@@ -39,6 +41,7 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     >>> pull(np.array([1.0, 10.0]))
     (array([ 3., 40.]), array([ 1., 20.]))
     """
+    __tracebackhide__ = True
     trace = Trace("ag.vjp", f, args, range(len(args)), kwargs)
 
     def pull(g: Tree) -> tuple[Tree, ...]:
@@ -57,6 +60,7 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     return trace.value, pull
 
 
+@names_keywords
 def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return a function that computes ``(f(*args), gradient)``.
 
@@ -72,7 +76,8 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------
@@ -82,6 +87,7 @@ def value_and_grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return value_and_grad_named("ag.value_and_grad", f, argnum)
 
 
+@names_keywords
 def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the gradient of a function as a function of the same arguments.
 
@@ -97,7 +103,8 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     ValueError
         When called, if ``f`` does not return a single number.
     TypeError
-        When called, if the argument is not floating-point.
+        When called, if the argument is not floating-point; or if ``f`` depends on it only through
+        values read out of it (``.item()``, ``.tolist()``, ``.data``), whose derivative is lost.
 
     Examples
     --------
@@ -111,6 +118,7 @@ def grad(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     return grad_named("ag.grad", f, argnum)
 
 
+@names_keywords
 def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     """Return the derivative of a function that acts on every element by itself.
 
@@ -131,6 +139,7 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
     """
 
     def total(*args: Tree, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
         return np.sum(f(*args, **kwargs))
 
     return grad_named("ag.elementwise_grad", total, argnum)
@@ -139,7 +148,12 @@ def elementwise_grad(f: Function, argnum: int = 0) -> Function:
 def grad_named(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
     """Return what :func:`grad` does; messages name the caller."""
     value_and_gradient = value_and_grad_named(caller, f, argnum)
-    return lambda *args, **kwargs: value_and_gradient(*args, **kwargs)[1]
+
+    def gradient(*args: Tree, **kwargs: Any) -> Tree:
+        __tracebackhide__ = True
+        return value_and_gradient(*args, **kwargs)[1]
+
+    return gradient
 
 
 def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) -> Function:
@@ -147,6 +161,7 @@ def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) 
     argnums, several = argnums_of(caller, argnum)
 
     def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
+        __tracebackhide__ = True
         trace = Trace(caller, f, args, argnums, kwargs)
         check_floats(caller, trace)
         if len(trace.outputs) != 1:

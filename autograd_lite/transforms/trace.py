@@ -12,13 +12,19 @@ from typing import Any
 
 import numpy as np
 
+<<<<<<< HEAD
 from autograd_lite.engine.arrays import as_array, in_kind, kind, ordinary
 from autograd_lite.engine.modes import is_recording, recording_on
+=======
+from autograd_lite.engine.arrays import ordinary
+from autograd_lite.engine.modes import is_recording, reads, recording_on
+>>>>>>> main
 from autograd_lite.engine.nodes import births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
 from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
 from autograd_lite.engine.tensor import Tensor, unshared
+from autograd_lite.transforms.lost import Read, check_not_read_out, moved
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
 
@@ -43,19 +49,37 @@ class Trace:
         kwargs: dict[str, Any],
         born: int | None = None,
     ) -> None:
+        __tracebackhide__ = True
         argnums = positions(caller, argnums, len(args))
         self.born = next(births) if born is None else born
         self.originals, self.arranged = flatten([args[i] for i in argnums])
         recorded = is_recording()
+
+        def value_of(items: Sequence[Any]) -> Tree:
+            __tracebackhide__ = True
+            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(items)))
+            return f(*arguments.values(), **kwargs)
+
         with recording_on():
             aliases = [_aliased(item) for item in self.originals]
-            arguments = dict(enumerate(args)) | dict(zip(argnums, self.arranged(aliases)))
-            value = f(*arguments.values(), **kwargs)
+            read: list[Read] = []
+            token = reads.set(read)
+            try:
+                value = value_of(aliases)
+            except TypeError as error:
+                _say_lists(error, caller, [args[i] for i in argnums])
+                raise
+            finally:
+                reads.reset(token)
         self.nodes = [node_of(alias) for alias in aliases]
         self.targets = [node for node in self.nodes if node is not None]
         self.outputs, self.rebuild_value = flatten(value)
         for output in self.outputs:
             _check_output(caller, output)
+        if read and not any(node_of(output) is not None for output in self.outputs):
+            with recording_on():
+                elsewhere = value_of([_aliased(moved(item)) for item in self.originals])
+            check_not_read_out(caller, read[0], value, elsewhere)
         # Whether this is itself part of a computation that is differentiated: by a transform around
         # it, or by backward to variables that are passed in or that it closes over.
         self.lifted = recorded and (
@@ -116,6 +140,16 @@ def _aliased(value: Any) -> Any:
         return _alias(value)
     data = as_array(ordinary(bare(value), "an argument"))
     return wrap(data, Leaf(data))
+
+
+def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
+    """Say of an error that an array may be meant, where a function is given a list of tensors."""
+    if any(isinstance(arg, list) and all(map(is_float, arg)) for arg in args):
+        said, _, _ = str(error).partition("; use tensor.data")
+        error.args = (
+            f"{said}; {caller} differentiates in each number of a list by itself: pass an array, "
+            f"np.array([...]), to a function of one",
+        )
 
 
 def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:

@@ -200,6 +200,18 @@ def test_kink_is_named() -> None:
     assert not _message(right_sided, X).endswith("kink there")
 
 
+@pytest.mark.parametrize("f", [np.abs, lambda x: np.maximum(x, 0.0), np.max])
+def test_kink_is_named_where_the_mean_slope_passes(f: Any) -> None:
+    x = [2.0, 2.0] if f is np.max else [1.0, 0.0]
+    message = _message(f, x)
+    assert message.startswith("order 2, argument 0, cell [")
+    assert message.endswith(
+        "the function has a kink there, where its slope jumps, and no derivative of order 2; "
+        "check it elsewhere, or with order=1"
+    )
+    ag.check_grads(f, x, order=1)
+
+
 def test_symmetric_derivative_at_a_kink_passes() -> None:
     ag.check_grads(np.abs, np.array([1.0, 0.0]), order=1)
     ag.check_grads(lambda x: np.maximum(x, 0.0), np.array([1.0, 0.0]), order=1)

@@ -346,7 +346,7 @@ def cube(x: Any) -> Any:
 @pytest.mark.parametrize(
     ("args", "options", "error", "message"),
     [
-        ((cube, cube, [1.0, 2.0]), {}, TypeError, "argument 0 is list, and must be an array of"),
+        ((cube, cube, [1, 2]), {}, TypeError, "argument 0 is list, and must be an array of"),
         ((cube, cube, np.arange(2)), {}, TypeError, "argument 0 is int64, and must be an array of"),
         ((cube, cube, X), {"argnum": 1}, IndexError, "argnum 1 is out of range for 1 positional"),
         (
@@ -363,6 +363,7 @@ def cube(x: Any) -> Any:
         ),
         ((lambda x: None, cube, X), {}, TypeError, "the function returned None; is its return"),
         ((cube, lambda x: None, X), {}, TypeError, "the closed form returned None; is its return"),
+        ((cube, np.ones(3), X), {}, ValueError, r"the closed form has shape \(3,\), the argument"),
         (
             (cube, lambda x: 3j * x**2, X),
             {},
@@ -394,6 +395,37 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(error, match=f"^ag.check_closed_form: {message}"):
         ag.check_closed_form(*args, **options)
+
+
+def test_an_array_in_hand_may_be_the_claim() -> None:
+    x, label = np.array([[1.9, 0.4]]), [0]
+    W = ag.Tensor([[0.1, 0.5], [0.1, 0.5]], requires_grad=True)
+
+    def loss(W: Any) -> Any:
+        return ag.cross_entropy(x @ W, label)
+
+    loss(W).backward()
+    p = ag.softmax(x @ W.data)
+    for claim in (W.grad, ag.Tensor(W.grad), x.T @ (p - [[1, 0]]), W.grad.tolist()):
+        assert ag.check_closed_form(loss, claim, W).ok
+    report = ag.check_closed_form(loss, x.T * [p[0, 0] - 1, 0], W)
+    assert [cell.index for cell in report.wrong] == [(0, 1), (1, 1)]
+    assert report.cause == "cells are left at zero that the loss reaches too"
+    assert ag.check_closed_form(loss, -W.grad, W).cause == "the sign is flipped"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_array_may_be_off_by_rounding(dtype: Any) -> None:
+    x, eps = X.astype(dtype), np.finfo(dtype).eps
+    report = ag.check_closed_form(cube, (3 * x**2) * (1 + 40 * eps), x)
+    assert report.ok
+    assert {cell.verdict for cell in report.cells} == {"rounding"}
+    assert not ag.check_closed_form(cube, 3 * x**2 * (1 + eps**0.4), x).ok
+
+
+def test_a_list_of_floats_is_an_array() -> None:
+    assert ag.check_closed_form(cube, [3.0, 12.0], [1.0, 2.0]).ok
+    assert ag.check_closed_form(cube, lambda x: 3 * x**2, [[1.0, 2.0]]).cells[1].index == (0, 1)
 
 
 def test_a_claim_need_not_be_defined_at_smaller_arguments() -> None:
@@ -531,3 +563,40 @@ def test_closed_form_of_wrong_shape() -> None:
         ),
     ):
         ag.check_closed_form(lambda x: np.sum(x), lambda x: np.ones(4), SMALL)
+
+
+def test_a_notebook_shows_the_table_with_the_verdicts_marked() -> None:
+    x = np.array([1.0, 2.0, 0.0])
+    report = ag.check_closed_form(lambda x: np.sum(x * abs(x)), lambda x: 2 * x - (x == 2), x)
+    html = report._repr_html_()
+    rows = html.split("<tr>")[1:]
+    assert len(rows) == 4
+    assert [("background" in row, "WRONG" in row) for row in rows] == [
+        (False, False),
+        (False, False),
+        (True, True),
+        (False, False),
+    ]
+    assert all(sentence in html for sentence in str(report).splitlines()[4:])
+    assert not re.search(r"[^-]color:", html)  # a text's own colour would vanish on dark or light
+    assert repr(report) == str(report)
+
+
+def test_each_verdict_but_ok_has_a_look_of_its_own() -> None:
+    kinked = ag.check_closed_form(lambda x: np.sum(abs(x)), lambda x: 0.5 + x, np.zeros(1))
+    rounded = ag.check_closed_form(cube, 3 * X**2 * (1 + 1e-14), X)
+    jumps = ag.check_closed_form(lambda x: np.sum(np.sign(x)), lambda x: 0 * x, np.zeros(1))
+    wrong = ag.check_closed_form(cube, X, X)
+    verdicts = [report.cells[0].verdict for report in (kinked, rounded, jumps, wrong)]
+    assert verdicts == ["kink", "rounding", "unsure", "wrong"]
+    looks = [
+        re.findall(r"background: [^;\"]*", r._repr_html_())[0]
+        for r in (kinked, rounded, jumps, wrong)
+    ]
+    assert len(set(looks)) == 4
+
+
+def test_of_a_large_table_a_notebook_shows_a_part() -> None:
+    report = ag.check_closed_form(cube, lambda x: 3 * x**2, np.ones(100))
+    assert report._repr_html_().count("<tr>") == 41
+    assert "... and 60 cells more" in report._repr_html_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,12 @@ def test_a_leaf_without_a_name_is_the_same_leaf() -> None:
     comparison = ag.compare_graphs(np.sum(x * x), np.sum(x**2.0))
     assert comparison.rows[-1][0] == "|gradient of x|"
     assert comparison.difference == 0
+
+
+def test_a_notebook_shows_the_text_as_it_reads() -> None:
+    text = ag.explain(leaf(2.0, "x") * 3.0)
+    assert repr(text) == str(text) == text
+    assert "\n" in repr(text)
+    assert isinstance(text, str)
+    copy = pickle.loads(pickle.dumps(text))
+    assert (repr(copy), type(copy)) == (repr(text), type(text))

@@ -335,3 +335,20 @@ def test_rmsprop_keeps_a_momentum_only_if_it_has_one():
     optimizer.groups[0]["momentum"] = 0.5
     optimizer.step()
     assert "momentum_buffer" in optimizer.state[0]
+
+
+def test_an_optimiser_shows_its_settings_and_size() -> None:
+    w, b = ag.Tensor(np.ones((3, 2)), True), ag.Tensor(np.zeros(2), True)
+    assert repr(ag.optim.Adam([w, b], lr=1e-3)) == (
+        "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0): 2 tensors, 8 parameters"
+    )
+    groups = [{"params": [w], "momentum": 0.5}, {"params": b, "lr": 0.25}]
+    assert repr(ag.optim.SGD(groups, lr=1 / 3)) == (
+        "SGD: 2 groups\n"
+        "  0: lr=0.333333, momentum=0.5, weight_decay=0, nesterov=False: 1 tensor, 6 parameters\n"
+        "  1: lr=0.25, momentum=0, weight_decay=0, nesterov=False: 1 tensor, 2 parameters"
+    )
+    assert repr(ag.optim.LBFGS([b], history_size=7)) == (
+        "LBFGS(lr=1, max_iter=20, tolerance_grad=1e-07, tolerance_change=1e-09, history_size=7): "
+        "1 tensor, 2 parameters"
+    )

@@ -139,3 +139,27 @@ def test_schedules_follow_torch():
         ours.step(value)
         theirs.step(value)
         assert mine.groups[0]["lr"] == pytest.approx(other.param_groups[0]["lr"])
+
+
+def test_a_schedule_shows_its_settings_and_the_rate() -> None:
+    parameters = [ag.Tensor([1.0], True), ag.Tensor([1.0], True)]
+    optimizer = ag.optim.SGD([{"params": p, "lr": 0.5 * (i + 1)} for i, p in enumerate(parameters)])
+    schedule = ag.optim.StepLR(optimizer, step_size=1, gamma=1 / 3)
+    schedule.step()
+    assert repr(schedule) == (
+        "StepLR(step_size=1, gamma=0.333333) of SGD: lr now 0.166667, 0.333333"
+    )
+    plateau = ag.optim.ReduceLROnPlateau(ag.optim.SGD(parameters, lr=0.5), patience=3)
+    assert repr(plateau) == (
+        "ReduceLROnPlateau(mode='min', factor=0.1, patience=3, threshold=0.0001, min_lr=0) of SGD: "
+        "lr now 0.5"
+    )
+
+
+def test_a_schedule_of_ones_own_shows_itself_too() -> None:
+    class Halving(ag.optim.Schedule):
+        def lr(self, base: float, count: int) -> float:
+            return base / 2**count
+
+    optimizer = ag.optim.SGD([ag.Tensor([1.0], True)], lr=0.5)
+    assert repr(Halving(optimizer)) == "Halving() of SGD: lr now 0.5"

@@ -796,3 +796,16 @@ def test_plot_history(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"needs matplotlib: pip install autograd_lite\[plot\]"):
         ag.plot_history({})
+
+
+def test_a_history_shows_as_a_table() -> None:
+    epochs = list(range(1, 31))
+    history = ag.training.History(epoch=epochs, loss=[1 / n for n in epochs])
+    lines = repr(history).splitlines()
+    assert len(lines) == 22
+    assert lines[:3] == ["epoch     loss", "    1        1", "    2      0.5"]
+    assert lines[6] == "  ...      ..."
+    assert lines[-1] == "   30  0.03333"
+    some = ag.training.History(epoch=[1, 2], val_loss=[float("nan"), 0.25])
+    assert repr(some).splitlines() == ["epoch  val_loss", "    1       nan", "    2      0.25"]
+    assert repr(ag.training.History()) == "an empty history"

@@ -68,6 +68,23 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         TypeError,
         "ag.jacobian: argnum is the position of an argument or a tuple of them, not 'x1'",
     ),
+    "a list where an array is meant": (
+        lambda: ag.grad(np.sum)([1.0, 2.0]),
+        TypeError,
+        "np.sum of a tensor that requires a gradient would lose its derivative; ag.grad "
+        "differentiates in each number of a list by itself: pass an array, np.array([...]), to a "
+        "function of one",
+    ),
+    "an array of tensors within the function": (
+        lambda: ag.jacobian(lambda x: np.array([x[0], x[1]]))(X),
+        TypeError,
+        "np.asarray or np.array of a tensor that requires a gradient would lose its derivative",
+    ),
+    "a function without a rule": (
+        lambda: ag.grad(np.polyfit)(X, X, 1),
+        TypeError,
+        "np.polyfit",
+    ),
     "no return": (
         lambda: ag.elementwise_grad(lambda x: None)(X),
         TypeError,
@@ -134,6 +151,38 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "ag.vjp: the gradient has shape (), but the output has shape (3,)",
     ),
 }
+
+
+ALL_ARGUMENTS: dict[str, Callable[..., Any]] = {
+    "vjp": lambda **options: ag.vjp(np.sum, X, **options),
+    "jvp": lambda **options: ag.jvp(np.sum, (X,), (X,), **options),
+    "hvp": lambda **options: ag.hvp(np.sum, (X,), (X,), **options),
+}
+CHOSEN: dict[str, Callable[..., Any]] = {
+    "grad": lambda **options: ag.grad(np.sum, **options),
+    "value_and_grad": lambda **options: ag.value_and_grad(np.sum, **options),
+    "elementwise_grad": lambda **options: ag.elementwise_grad(np.sum, **options),
+    "jacobian": lambda **options: ag.jacobian(np.sum, **options),
+    "hessian": lambda **options: ag.hessian(np.sum, **options),
+}
+
+
+@pytest.mark.parametrize("name", ALL_ARGUMENTS | CHOSEN)
+def test_the_keywords_of_other_libraries_are_named(name: str) -> None:
+    says = "is called argnum here, and takes a tuple of positions too"
+    if name in ALL_ARGUMENTS:
+        says = "is not taken: it differentiates in all arguments; fix the others in a lambda"
+    make = (ALL_ARGUMENTS | CHOSEN)[name]
+    with pytest.raises(TypeError, match=rf"^ag\.{name}: argnums= {says}$"):
+        make(argnums=0)
+    with pytest.raises(TypeError, match=rf"^ag\.{name}: has_aux= is not taken: ag.vjp gives all"):
+        make(has_aux=True)
+
+
+def test_what_has_aux_is_told_to_write_instead() -> None:
+    (_, other), pull = ag.vjp(lambda x: (np.sum(x * x), x.sum().item()), X)
+    np.testing.assert_array_equal(pull((1.0, None))[0], 2 * X)
+    assert other == X.sum()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
