@@ -43,7 +43,7 @@ LIMITS = {
     "__init__": 130,
     "engine": 1_800,
     "rules": 1_250,
-    "losses": 1_000,
+    "losses": 880,
     "nn": 880,
     "optim": 650,
     "data": 130,

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import pytest
 
-import autograd_lite as ag
-from autograd_lite.engine.names import name_of
 from autograd_lite.engine.recording import bare
-from tests.calls import Call, calls, templates
+from tests.calls import templates
 
 TEMPLATES = templates()
 # What a call that requires a gradient may be refused for, though NumPy has a value.

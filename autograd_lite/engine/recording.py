@@ -104,17 +104,9 @@ def call(
         return _several(ans, plan, parents, saved, watched, values)
     tensor, node = _new(Tensor), _new(Node)
     # What Node(...) does, written out: the call is a twelfth of what recording costs.
-<<<<<<< HEAD
-    node.plan, node.parents = plan, parents
-    node.saved, node.watched = saved, watched
-    node.shape, node.dtype = ans.shape, ans.dtype
-    node.exposed, node.note = is_exposed, None
-    node.birth = next(births)
-=======
     node.plan, node.parents, node.saved = plan, parents, saved
     node.watched, node.shape, node.dtype = watched, ans.shape, ans.dtype
     node.exposed, node.note, node.birth = is_exposed, None, next(births)
->>>>>>> main
     tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
         raise results.not_real(entry.name, node.dtype)
@@ -222,13 +214,9 @@ def _call_other(
             return plainly(entry, function, args, kwargs)
         given = args, kwargs
         try:
-<<<<<<< HEAD
             if kwargs or len(args) not in entry.direct:
                 args, kwargs = entry.bind(args, kwargs)
-            return entry.formula(*args, **kwargs)
-=======
             return called(entry.formula, args, kwargs)
->>>>>>> main
         except (ValueError, IndexError, TypeError) as error:
             if not str(error).startswith(entry.name):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error

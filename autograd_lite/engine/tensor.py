@@ -23,7 +23,7 @@ from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
 from autograd_lite.engine.nodes import Leaf, Node, note_of
-<<<<<<< HEAD
+from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import (
     Recorded,
     as_tensors,
@@ -33,10 +33,6 @@ from autograd_lite.engine.recording import (
     plainly,
     wrap,
 )
-=======
-from autograd_lite.engine.places import user_line, warn
-from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, wrap
->>>>>>> main
 from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.engine.tape import pullback

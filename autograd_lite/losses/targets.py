@@ -118,16 +118,12 @@ def checked_target(
     reduction: Reduction,
     like: Any = None,
 ) -> tuple[Any, Options]:
-<<<<<<< HEAD
     """Return labels, or soft targets with smoothing and weights worked in, and the options left.
 
     Lists become arrays of the kind of ``like``. What asks for values is not checked of arrays whose
     values cannot be asked.
     """
-=======
-    """Return labels, or soft targets with smoothing and weights worked in, and the options left."""
     __tracebackhide__ = True
->>>>>>> main
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f'{name}: reduction must be "mean", "sum" or "none", not {reduction!r}')
     axis %= len(shape)

@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
 from autograd_lite.engine.arrays import as_array, kind
-=======
-from autograd_lite.engine.recording import bare
 from autograd_lite.transforms.keywords import names_keywords
->>>>>>> main
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
 from autograd_lite.transforms.trees import Function, Tree, flatten

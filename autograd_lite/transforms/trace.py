@@ -12,13 +12,8 @@ from typing import Any
 
 import numpy as np
 
-<<<<<<< HEAD
 from autograd_lite.engine.arrays import as_array, in_kind, kind, ordinary
-from autograd_lite.engine.modes import is_recording, recording_on
-=======
-from autograd_lite.engine.arrays import ordinary
 from autograd_lite.engine.modes import is_recording, reads, recording_on
->>>>>>> main
 from autograd_lite.engine.nodes import births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
