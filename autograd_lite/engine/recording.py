@@ -109,7 +109,7 @@ def call(
     node.exposed, node.note, node.birth = is_exposed, None, next(births)
     tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
-        raise results.not_real(entry.name, node.dtype)
+        return results.plain(entry, ans)
     if plan.notes and ans.size <= SMALL and not is_large:
         node.note = values if plan.elementwise else ans
     for observer in here.observers:
@@ -179,9 +179,10 @@ def plainly(
     entry: Any, run: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> Any:
     """Return what NumPy makes of the values, errors included: where no gradient is asked for."""
+    __tracebackhide__ = True
     arguments, options = [bare(ordinary(a, entry.name)) for a in args], bare(kwargs)
     try:
-        ans = run(*arguments, **options)
+        ans = called(run, arguments, options)
     except Exception as error:
         name_error(error, entry.name)
         raise

@@ -52,9 +52,19 @@ def _check_kind(ans: Any, name: str) -> None:
     ordinary(ans, name)
 
 
-def not_real(name: str, dtype: Any) -> TypeError:
-    """Return the error of a function whose result has no derivative."""
-    return TypeError(f"{name} gives {dtype} here; only real floating-point results have a gradient")
+def plain(entry: Primitive, ans: Any) -> Any:
+    """Return integers and truth values that were asked for as what they are, without a derivative.
+
+    Raises
+    ------
+    TypeError
+        If a function gives other than floating-point numbers unasked.
+    """
+    if entry.function is np.astype and ans.dtype.kind in "biu":
+        return ans
+    raise TypeError(
+        f"{entry.name} gives {ans.dtype} here; only real floating-point results have a gradient"
+    )
 
 
 class Outputs:

@@ -13,7 +13,7 @@ from autograd_lite.engine.names import ufunc_of
 
 REQUIRED = inspect.Parameter.empty
 # What options do nothing, where NumPy's default is not to be asked for.
-_NEUTRAL = {"keepdims": False, "where": True, "correction": 0}
+_NEUTRAL = {"keepdims": False, "where": True}
 
 
 def is_default(value: Any, default: Any) -> bool:

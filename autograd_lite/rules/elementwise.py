@@ -21,9 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_arrays, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
+
+
+_NOTHING: Any = np._NoValue
 
 
 def quotient(x: Any, y: Any) -> Any:
@@ -191,19 +194,23 @@ enter_composite(np.divmod,  lambda x, y: (np.floor_divide(x, y), np.remainder(x,
 
 
 @composite(np.clip)
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def clip(
+    a: Any, a_min: Any = _NOTHING, a_max: Any = _NOTHING, *, min: Any = None, max: Any = None
+) -> Any:
     """Return values limited to an interval."""
-    low = min if a_min is None else a_min
-    high = max if a_max is None else a_max
-    a = +a if low is None else np.maximum(a, low)
-    return a if high is None else np.minimum(a, high)
+    if a_min is a_max is _NOTHING:
+        a_min, a_max = min, max
+    elif a_min is _NOTHING or a_max is _NOTHING or min is not None or max is not None:
+        raise TypeError("np.clip takes a_min and a_max, None for no bound, or else min= and max=")
+    a = +a if a_min is None else np.maximum(a, a_min)
+    return a if a_max is None else np.minimum(a, a_max)
 
 
 @composite(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """Return the polynomial with coefficients ``p``, that of the highest power first."""
     ans = np.zeros_like(x)
-    for coefficient in p:
+    for coefficient in as_array(p, kind(x)):
         ans = ans * x + coefficient
     return ans
 
@@ -212,6 +219,13 @@ def polyval(p: Any, x: Any) -> Any:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
     x, xp, fp = as_arrays((x, xp, fp))
+    if xp.ndim != 1 or xp.shape != fp.shape:
+        raise ValueError(
+            f"np.interp: xp and fp are vectors of one length, not of shapes {xp.shape} and {fp.shape}"
+        )
+    if np.result_type(x, xp, fp, float) != float:
+        raise TypeError("np.interp computes in float64, which holds less; use array.astype(float)")
+    x, xp, fp = (a.astype(float) for a in (x, xp, fp))
     if not len(xp):
         if x.size:
             raise ValueError(f"np.interp: xp is empty, and x has {x.size} elements; give it points")

@@ -102,7 +102,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     new = places[arr.size :].reshape(values.shape)
     places = np.insert(places[: arr.size].reshape(arr.shape), obj, new, axis)
     elements = [arr.reshape(-1), values.astype(arr.dtype).reshape(-1)]
-    return np.concatenate(elements)[places]
+    return np.concatenate(elements)[places].astype(arr.dtype)
 
 
 @composite(np.select)
@@ -110,6 +110,9 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """Return elements of the first choice whose condition holds."""
     if len(condlist) != len(choicelist):
         raise ValueError(f"np.select: {len(condlist)} conditions, but {len(choicelist)} choices")
+    for condition in condlist:
+        if (dtype := as_array(condition).dtype) != bool:
+            raise TypeError(f"np.select: the conditions must be boolean, not {dtype}")
     ans = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         ans = np.where(condition, choice, ans)
@@ -125,9 +128,15 @@ def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
 
+def _stable(kind: Any, stable: Any) -> Any:
+    """Return the way to sort in which equal elements keep their order, whichever was asked for."""
+    np.sort([0], kind=kind, stable=stable)  # raises where there is no such way
+    return "stable"
+
+
 # fmt: off
-enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None:
-                take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis))
+enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None: take_along_axis(
+                a, np.argsort(a, axis=axis, kind=_stable(kind, stable)), axis))
 enter_composite(np.partition, lambda a, kth, axis=-1:
                 take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
 enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from autograd_lite.engine.arrays import as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
@@ -108,7 +108,9 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 @composite(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Return the sums ``Σ a_{k+i} v_i``, in the modes of convolve."""
-    a, v = np.atleast_1d(*as_arrays((a, v)))
+    a, v = as_arrays((a, v))
+    if min(a.ndim, v.ndim) == 0:
+        raise ValueError("np.correlate takes vectors, not numbers")
     if v.size > a.size:
         return convolve(v, a[::-1], mode)[::-1]
     return convolve(a, v[::-1], mode)
@@ -154,7 +156,8 @@ def cross(
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = as_arrays((a, b))
-    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    a = np.moveaxis(a, normalize_axis_index(axisa, a.ndim), -1)
+    b = np.moveaxis(b, normalize_axis_index(axisb, b.ndim), -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
             f"np.cross: the vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}; "
@@ -203,10 +206,15 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[int, int]:
 def matrix_power(a: Any, n: int) -> Any:
     """Return the n-th power of square matrices, for negative n that of their inverses."""
     n = operator.index(n)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError(
+            f"np.linalg.matrix_power takes square matrices, not shape {a.shape}"
+        )
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype, like=kind(a)))
+        ones = np.eye(a.shape[-1], dtype=a.dtype, like=kind(a))
+        return np.where(False, a, ones).astype(a.dtype)
     if n == 1:
         return +a
     root = matrix_power(a, n // 2)
@@ -285,6 +293,10 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
         subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
     arrays = as_arrays(arrays)
     *terms, output = _terms(subscripts, tuple(a.ndim for a in arrays))
+    if len(terms) != len(arrays):
+        raise ValueError(
+            f"np.einsum: {subscripts!r} is for {len(terms)} operands, not {len(arrays)}"
+        )
     parts = [_without_repeats(a, term) for a, term in zip(arrays, terms)]
     if [term for _, term in parts] != terms[: len(parts)]:
         arrays = [a for a, _ in parts]
@@ -359,17 +371,22 @@ def _pinv(g: Any, ans: Any, a: Any) -> Any:
 @composite(np.linalg.tensorinv)
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Return the inverse in the sense of tensordot over the last axes after the first ``ind``."""
-    n = math.prod(a.shape[:ind])
-    return np.linalg.inv(a.reshape(n, n)).reshape(a.shape[ind:] + a.shape[:ind])
+    if ind <= 0 or a.ndim == 0:
+        raise ValueError(f"np.linalg.tensorinv: ind must be positive and a have axes")
+    n = math.prod(a.shape[ind:])
+    return np.linalg.inv(a.reshape(n, -1)).reshape(a.shape[ind:] + a.shape[:ind])
 
 
 @composite(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """Return ``x`` with ``np.tensordot(a, x, x.ndim) == b``."""
     a, b = as_arrays((a, b))
-    moved = [] if axes is None else list(normalize_axis_tuple(axes, a.ndim))
-    a = a.transpose([i for i in range(a.ndim) if i not in moved] + moved)
-    unknowns = a.shape[b.ndim :]
+    order = list(range(a.ndim))
+    for axis in () if axes is None else axes:
+        order.remove(axis)
+        order.append(axis)
+    a = a.transpose(order)
+    unknowns = a.shape[b.ndim - a.ndim :]
     return np.linalg.solve(a.reshape(b.size, math.prod(unknowns)), b.reshape(-1)).reshape(unknowns)
 
 
@@ -391,6 +408,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         raise ValueError(
             "np.linalg.lstsq: no derivative rule covers rcond= where it lowers the rank"
         )
+    a, b = a.astype(plain.dtype), b.astype(plain.dtype)
     least = max(a.shape) * np.finfo(plain.dtype).eps if rcond is None else rcond
     x = _pseudo_inverse(a, least) @ b
     if residuals.size:
@@ -406,7 +424,12 @@ def cond(x: Any, p: Any = None) -> Any:
         s = np.linalg.svd(x, compute_uv=False)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     axes = (-2, -1)
-    return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)
+    try:
+        return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)
+    except np.linalg.LinAlgError:
+        singular = np.isinf(np.linalg.cond(bare(x), p))
+        regular = np.where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
+        return np.where(singular, math.inf, cond(regular, p)).astype(x.dtype)
 
 
 # ---------------------------------------------------------------------------- factors
@@ -502,6 +525,8 @@ def _svd(a: Any) -> Any:
 @composite(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Return singular vectors and values, or the values alone."""
+    if a.ndim < 2:
+        raise np.linalg.LinAlgError(f"np.linalg.svd takes matrices, not shape {a.shape}")
     if not compute_uv:
         return _svd(a)[1]
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -533,6 +558,8 @@ def _qr(a: Any) -> Any:
 @composite(np.linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Return orthonormal columns and an upper triangle whose product is the matrix."""
+    if a.ndim < 2:
+        raise np.linalg.LinAlgError(f"np.linalg.qr takes matrices, not shape {a.shape}")
     rows, columns = a.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise ValueError(
@@ -568,9 +595,9 @@ enter_composite(np.vdot, lambda a, b: np.matmul(*[x.reshape(-1) for x in as_arra
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
-enter_composite(np.linalg.cross, lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis))
+enter_composite(np.linalg.cross, lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis, axis, axis))
 enter_composite(np.linalg.vecdot, lambda x1, x2, /, *, axis=-1: np.vecdot(
-                                     np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)))
+                                     *(np.moveaxis(x, operator.index(axis), -1) for x in (x1, x2))))
 enter_composite(np.linalg.svdvals, lambda x, /: np.linalg.svd(x, compute_uv=False))
 enter_composite(np.linalg.eigvalsh, lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
 enter_composite(np.linalg.eig, lambda a: _real_eig(a))
