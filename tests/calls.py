@@ -26,11 +26,12 @@ SHAPES: list[tuple[int, ...]] = [
     (2, 2, 2), (2, 3, 3), (3, 2, 4), (2, 1, 3), (1, 2, 3, 2), (2, 2, 3, 3),
 ]  # fmt: skip
 _AXES = [0, 1, 2, -1, -2, 3, -5, None, (0,), (0, 1), (1, 0), (-1, 0), (0, 0), ()]
-_BOOLEAN = [False, True]
+_COUNTS = [0, 1, 2, -1, 3, 1.5, None]
+_SWITCH = [False, True]
 OPTIONS: dict[str, list[Any]] = {  # values that are tried for the arguments of these names
     **dict.fromkeys(("axis", "axes", "axisa", "axisb", "axisc", "axis1", "axis2"), _AXES),
-    **dict.fromkeys(("keepdims", "bias", "rowvar", "returned", "endpoint", "sparse"), _BOOLEAN),
-    **dict.fromkeys(("n", "k", "offset"), [0, 1, 2, -1, 3, 1.5, None]),
+    **dict.fromkeys(("keepdims", "bias", "rowvar", "returned", "endpoint", "sparse"), _SWITCH),
+    **dict.fromkeys(("n", "k", "offset"), _COUNTS),
     "ddof": [0, 1, 2, 5, 0.5, None],
     "correction": [0, 1],
     "dtype": [None, float, np.float32, int],
@@ -51,9 +52,9 @@ OPTIONS: dict[str, list[Any]] = {  # values that are tried for the arguments of 
     "where": [True],
     "overwrite_input": [False],
     "UPLO": ["L", "U", "X"],
-    "full_matrices": _BOOLEAN,
-    "compute_uv": _BOOLEAN,
-    "hermitian": _BOOLEAN,
+    "full_matrices": _SWITCH,
+    "compute_uv": _SWITCH,
+    "hermitian": _SWITCH,
     "left": [None, 1.5],
     "right": [None, -1.5],
     "q": [0.5, 0, 1, [0.25, 0.75], 1.5, -1],
@@ -78,6 +79,14 @@ class Call(NamedTuple):
         parts = [_brief(a) for a in self.args]
         parts += [f"{name}={_brief(value)}" for name, value in self.kwargs.items()]
         return f"{name_of(self.function)}({', '.join(parts)})"
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The arrays among the arguments, also in lists and tuples."""
+        found: list[np.ndarray] = []
+        for value in (*self.args, *self.kwargs.values()):
+            _mapped(value, found.append)
+        return found
 
     def of(self, replaced: Callable[[Any], Any]) -> Any:
         """Return the result, each array replaced."""

@@ -457,7 +457,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         "np.asarray or np.array of a tensor that requires a gradient would lose its derivative; "
         "use tensor.data if that is meant",
     ),
-    "np.array of tensors": (lambda t, u: np.array([t, u]), TypeError, "np.stack to join tensors"),
+    "np.array of tensors": (lambda t, u: np.array([t, u]), TypeError, "np.stack([t, 2.0, u]) in"),
     "np.asarray of a result": (
         lambda t, u: np.asarray(t * u),
         TypeError,
@@ -466,7 +466,8 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "filling an array": (
         lambda t, u: np.zeros(3).__setitem__(slice(None), t),
         TypeError,
-        "np.stack to join tensors, np.where in place of array[...] = tensor",
+        "np.stack([t, 2.0, u]) in place of np.array([t, 2.0, u]), np.block for nested lists, "
+        "np.where in place of array[...] = tensor",
     ),
     "filling integers": (lambda t, u: np.zeros(3, int).__setitem__(0, t[0]), TypeError, "int() of"),
     "np.copyto": (

@@ -81,7 +81,7 @@ def call(
         else:
             exposed |= bit
             ready = argument.__class__ in _ARRAYS
-            arguments.append(argument if ready else _taken(argument, entry, args))
+            arguments.append(argument if ready else _taken(argument, entry, args, bit))
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
@@ -147,10 +147,12 @@ def _several(
     return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
 
 
-def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
+def _taken(argument: Any, entry: Primitive, args: Sequence[Any], bit: int) -> Any:
     """Return an argument that is no tensor, number or plain array as what is computed with."""
     if isinstance(argument, list):  # copied, like what follows: its owner may change it later
-        return np.array(argument, like=kind(*args)) if entry.broadcasts else list(argument)
+        if entry.broadcasts and bit >> len(entry.rules) == 0:  # an array, no option
+            return np.array(argument, like=kind(*args))
+        return list(argument)
     if entry.ufunc and not hasattr(argument, "dtype"):
         return np.array(argument, like=kind(*args))
     return ordinary(argument, entry.name)

@@ -25,7 +25,6 @@ from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
-
 _NOTHING: Any = np._NoValue
 
 
@@ -221,9 +220,9 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     x, xp, fp = as_arrays((x, xp, fp))
     if xp.ndim != 1 or xp.shape != fp.shape:
         raise ValueError(
-            f"np.interp: xp and fp are vectors of one length, not of shapes {xp.shape} and {fp.shape}"
+            f"np.interp: xp and fp are vectors of one length, not {xp.shape} and {fp.shape}"
         )
-    if np.result_type(x, xp, fp, float) != float:
+    if np.result_type(x, xp, fp, float).itemsize > 8:
         raise TypeError("np.interp computes in float64, which holds less; use array.astype(float)")
     x, xp, fp = (a.astype(float) for a in (x, xp, fp))
     if not len(xp):

@@ -111,7 +111,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     if len(condlist) != len(choicelist):
         raise ValueError(f"np.select: {len(condlist)} conditions, but {len(choicelist)} choices")
     for condition in condlist:
-        if (dtype := as_array(condition).dtype) != bool:
+        if (dtype := as_array(condition).dtype).kind != "b":
             raise TypeError(f"np.select: the conditions must be boolean, not {dtype}")
     ans = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):

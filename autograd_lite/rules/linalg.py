@@ -164,7 +164,8 @@ def cross(
             f"append a 0 to those of 2"
         )
     (a1, a2), (b1, b2) = ([np.roll(x, -by, axis=-1) for by in (1, 2)] for x in (a, b))
-    return np.moveaxis(a1 * b2 - a2 * b1, -1, axisc)
+    ans = a1 * b2 - a2 * b1
+    return np.moveaxis(ans, -1, normalize_axis_index(axisc, ans.ndim))
 
 
 @composite(np.linalg.multi_dot)
@@ -216,7 +217,7 @@ def matrix_power(a: Any, n: int) -> Any:
         ones = np.eye(a.shape[-1], dtype=a.dtype, like=kind(a))
         return np.where(False, a, ones).astype(a.dtype)
     if n == 1:
-        return +a
+        return np.copy(a)
     root = matrix_power(a, n // 2)
     return root @ root @ a if n % 2 else root @ root
 
@@ -372,7 +373,7 @@ def _pinv(g: Any, ans: Any, a: Any) -> Any:
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Return the inverse in the sense of tensordot over the last axes after the first ``ind``."""
     if ind <= 0 or a.ndim == 0:
-        raise ValueError(f"np.linalg.tensorinv: ind must be positive and a have axes")
+        raise ValueError("np.linalg.tensorinv: ind must be positive and a have axes")
     n = math.prod(a.shape[ind:])
     return np.linalg.inv(a.reshape(n, -1)).reshape(a.shape[ind:] + a.shape[:ind])
 
@@ -422,7 +423,8 @@ def cond(x: Any, p: Any = None) -> Any:
     """Return the condition number: the norm of a matrix times that of its inverse."""
     if p in (None, 2, -2):
         s = np.linalg.svd(x, compute_uv=False)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        ans = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        return np.where(s[..., 0] == 0, math.inf, ans).astype(s.dtype)
     axes = (-2, -1)
     try:
         return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)

@@ -174,7 +174,7 @@ def _only(axis: int | None, x: Any) -> int:
     """Return an axis that may be left out where there is one alone."""
     if axis is None and x.ndim > 1:
         raise ValueError(f"axis is needed for an array of {x.ndim} axes")
-    (only,) = normalize_axis_tuple(0 if axis is None else axis, x.ndim)
+    (only,) = normalize_axis_tuple(0 if axis is None else axis, max(x.ndim, 1))
     return only
 
 
@@ -201,7 +201,8 @@ def average(
         normalize_axis_tuple(axis, a.ndim)
     if weights is None and not returned:
         return np.mean(a, axis=axis, keepdims=keepdims)
-    weights = np.ones_like(a) if weights is None else as_array(weights, kind(a))
+    weighted = weights is not None
+    weights = as_array(weights, kind(a)) if weighted else np.ones_like(a)
     if weights.shape != a.shape:
         if axis is None:
             raise TypeError(
@@ -219,7 +220,7 @@ def average(
     dtype = np.result_type(a.dtype, weights.dtype, *["f8"] * (a.dtype.kind != "f"))
     a, weights = a.astype(dtype), weights.astype(dtype)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
-    if kind(total) is None and not bare(total).all():
+    if weighted and kind(total) is None and not bare(total).all():
         raise ZeroDivisionError("np.average: the weights sum to 0")
     ans = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (ans, total) if returned else ans
@@ -333,7 +334,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise ValueError(f"np.diff: n must not be negative, but is {n}")
     a = as_array(a)
     if n == 0:
-        return +a
+        return np.copy(a)
     axis = normalize_axis_index(axis, a.ndim)
     shape = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
     parts = as_arrays(part for part in (prepend, a, append) if part is not None)
@@ -348,12 +349,11 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Return the integral by the trapezoidal rule."""
     y = as_array(y)
-    axis = normalize_axis_index(axis, y.ndim)
+    before = (slice(None),) * normalize_axis_index(axis, y.ndim)
     if x is not None:
         x = as_array(x, kind(y))
         dx = diff(x, axis=0 if x.ndim == 1 else axis)
-        dx = dx.reshape(-1, *(1,) * (y.ndim - axis - 1)) if x.ndim == 1 else dx
-    before = (slice(None),) * axis
+        dx = dx.reshape(-1, *(1,) * (y.ndim - len(before) - 1)) if x.ndim == 1 else dx
     return np.sum(dx * (y[*before, 1:] + y[*before, :-1]) / 2.0, axis=axis)
 
 
@@ -468,6 +468,8 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
 @composite(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Return the norm of vectors, which may spread over several axes."""
+    if axis is not None:
+        normalize_axis_tuple(axis, x.ndim)
     ans = norm(_merged(x, axis), ord, -1)
     return _restored(ans, x, axis) if keepdims else ans
 

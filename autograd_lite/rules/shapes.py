@@ -332,7 +332,8 @@ enter_composite(np.ravel, lambda a, order="C": a.transpose(_as_laid_out(a)).resh
 # Of nothing, NumPy makes zeros: the sum.
 enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)
                 .astype(a.dtype) if a.size == 0 else
-                np.concatenate([a.reshape(-1)])[np.resize(np.arange(a.size, like=kind(a)), new_shape)])
+                np.concatenate([a.reshape(-1)])[
+                    np.resize(np.arange(a.size, like=kind(a)), new_shape)])
 # The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
 enter_composite(np.rollaxis, lambda a, axis, start=0:
                 a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))
