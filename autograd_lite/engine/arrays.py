@@ -87,6 +87,12 @@ def as_arrays(values: Any) -> list[Any]:
     return arrays
 
 
+def expect(fine: bool) -> None:
+    """Raise where NumPy does for a function that a formula stands for: it is then asked to."""
+    if not fine:
+        raise ValueError("these arguments do not go together")
+
+
 def possibly(mask: Any) -> bool:
     """Whether any element of a mask may be true: certain where its values can be asked."""
     return not isinstance(mask, (np.ndarray, np.generic)) or bool(mask.any())

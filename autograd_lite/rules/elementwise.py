@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
@@ -199,8 +199,8 @@ def clip(
     """Return values limited to an interval."""
     if a_min is a_max is _NOTHING:
         a_min, a_max = min, max
-    elif a_min is _NOTHING or a_max is _NOTHING or min is not None or max is not None:
-        raise TypeError("np.clip takes a_min and a_max, None for no bound, or else min= and max=")
+    else:
+        expect(_NOTHING is not a_min and _NOTHING is not a_max and min is max is None)
     a = +a if a_min is None else np.maximum(a, a_min)
     return a if a_max is None else np.minimum(a, a_max)
 
@@ -218,16 +218,10 @@ def polyval(p: Any, x: Any) -> Any:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
     x, xp, fp = as_arrays((x, xp, fp))
-    if xp.ndim != 1 or xp.shape != fp.shape:
-        raise ValueError(
-            f"np.interp: xp and fp are vectors of one length, not {xp.shape} and {fp.shape}"
-        )
-    if np.result_type(x, xp, fp, float).itemsize > 8:
-        raise TypeError("np.interp computes in float64, which holds less; use array.astype(float)")
+    expect(xp.ndim == 1 and xp.shape == fp.shape and len(xp) >= min(1, x.size))
+    expect(np.result_type(x, xp, fp, float).itemsize == 8)
     x, xp, fp = (a.astype(float) for a in (x, xp, fp))
     if not len(xp):
-        if x.size:
-            raise ValueError(f"np.interp: xp is empty, and x has {x.size} elements; give it points")
         return (x + np.sum(fp)).astype(float)
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -80,11 +80,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return elements at positions along an axis, for every place in the other axes."""
     arr, axis = _opened(arr, axis)
     places = as_array(bare(indices), kind(arr))
-    if places.ndim != arr.ndim:
-        raise ValueError(
-            f"np.take_along_axis: indices of shape {places.shape} must have as many dimensions "
-            f"as the array, of shape {arr.shape}"
-        )
+    expect(places.ndim == arr.ndim)
     like, ones = kind(arr), (1,) * (arr.ndim - 1)
     grid = [
         places if i == axis else np.arange(n, like=like).reshape(*ones[:i], n, *ones[i:])
@@ -108,11 +104,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
 @composite(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """Return elements of the first choice whose condition holds."""
-    if len(condlist) != len(choicelist):
-        raise ValueError(f"np.select: {len(condlist)} conditions, but {len(choicelist)} choices")
-    for condition in condlist:
-        if (dtype := as_array(condition).dtype).kind != "b":
-            raise TypeError(f"np.select: the conditions must be boolean, not {dtype}")
+    expect(len(condlist) == len(choicelist))
+    expect(all(as_array(condition).dtype.kind == "b" for condition in condlist))
     ans = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         ans = np.where(condition, choice, ans)

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_arrays, expect, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -100,8 +100,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         "same": slice((short - 1) // 2, (short - 1) // 2 + long),
         "valid": slice(short - 1, long),
     }
-    if mode not in places:
-        raise ValueError(f'np.convolve: mode must be "full", "same" or "valid", not {mode!r}')
+    expect(mode in places)
     return _convolve(a, v)[places[mode]]
 
 
@@ -109,8 +108,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Return the sums ``Σ a_{k+i} v_i``, in the modes of convolve."""
     a, v = as_arrays((a, v))
-    if min(a.ndim, v.ndim) == 0:
-        raise ValueError("np.correlate takes vectors, not numbers")
+    expect(a.ndim == v.ndim == 1)
     if v.size > a.size:
         return convolve(v, a[::-1], mode)[::-1]
     return convolve(a, v[::-1], mode)
@@ -174,11 +172,7 @@ def multi_dot(arrays: Any) -> Any:
     matrices = as_arrays(arrays)
     shapes = [a.shape for a in matrices]
     ndims = [len(shape) for shape in shapes]
-    if len(ndims) < 2 or {*ndims[1:-1]} - {2} or {*ndims} - {1, 2}:
-        raise ValueError(
-            f"np.linalg.multi_dot: needs at least two matrices, and vectors at the ends alone, "
-            f"not shapes {', '.join(map(str, shapes))}"
-        )
+    expect(len(ndims) > 1 and {*ndims[1:-1]} <= {2} and {*ndims} <= {1, 2})
     rows = [shape[0] for shape in shapes[1:]]
     return _product(matrices, (math.prod(shapes[0][:-1]), *rows, math.prod(shapes[-1][1:])))
 
@@ -207,10 +201,7 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[int, int]:
 def matrix_power(a: Any, n: int) -> Any:
     """Return the n-th power of square matrices, for negative n that of their inverses."""
     n = operator.index(n)
-    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise np.linalg.LinAlgError(
-            f"np.linalg.matrix_power takes square matrices, not shape {a.shape}"
-        )
+    expect(a.ndim > 1 and a.shape[-1] == a.shape[-2])
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
@@ -294,10 +285,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
         subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
     arrays = as_arrays(arrays)
     *terms, output = _terms(subscripts, tuple(a.ndim for a in arrays))
-    if len(terms) != len(arrays):
-        raise ValueError(
-            f"np.einsum: {subscripts!r} is for {len(terms)} operands, not {len(arrays)}"
-        )
+    expect(len(terms) == len(arrays))
     parts = [_without_repeats(a, term) for a, term in zip(arrays, terms)]
     if [term for _, term in parts] != terms[: len(parts)]:
         arrays = [a for a, _ in parts]
@@ -372,8 +360,7 @@ def _pinv(g: Any, ans: Any, a: Any) -> Any:
 @composite(np.linalg.tensorinv)
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Return the inverse in the sense of tensordot over the last axes after the first ``ind``."""
-    if ind <= 0 or a.ndim == 0:
-        raise ValueError("np.linalg.tensorinv: ind must be positive and a have axes")
+    expect(ind > 0 and a.ndim > 0)
     n = math.prod(a.shape[ind:])
     return np.linalg.inv(a.reshape(n, -1)).reshape(a.shape[ind:] + a.shape[:ind])
 
@@ -527,8 +514,7 @@ def _svd(a: Any) -> Any:
 @composite(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Return singular vectors and values, or the values alone."""
-    if a.ndim < 2:
-        raise np.linalg.LinAlgError(f"np.linalg.svd takes matrices, not shape {a.shape}")
+    expect(a.ndim > 1)
     if not compute_uv:
         return _svd(a)[1]
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -560,8 +546,7 @@ def _qr(a: Any) -> Any:
 @composite(np.linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Return orthonormal columns and an upper triangle whose product is the matrix."""
-    if a.ndim < 2:
-        raise np.linalg.LinAlgError(f"np.linalg.qr takes matrices, not shape {a.shape}")
+    expect(a.ndim > 1)
     rows, columns = a.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise ValueError(

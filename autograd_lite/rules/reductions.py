@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -172,8 +172,7 @@ for _function in (np.max, np.amax, np.nanmax, np.min, np.amin, np.nanmin):
 
 def _only(axis: int | None, x: Any) -> int:
     """Return an axis that may be left out where there is one alone."""
-    if axis is None and x.ndim > 1:
-        raise ValueError(f"axis is needed for an array of {x.ndim} axes")
+    expect(axis is not None or x.ndim < 2)
     (only,) = normalize_axis_tuple(0 if axis is None else axis, max(x.ndim, 1))
     return only
 
@@ -204,11 +203,7 @@ def average(
     weighted = weights is not None
     weights = as_array(weights, kind(a)) if weighted else np.ones_like(a)
     if weights.shape != a.shape:
-        if axis is None:
-            raise TypeError(
-                f"np.average: weights of shape {weights.shape} for an array of shape {a.shape} "
-                f"need axis="
-            )
+        expect(axis is not None)
         axes = normalize_axis_tuple(axis, a.ndim)
         if weights.shape != tuple(a.shape[i] for i in axes):
             raise ValueError(
@@ -220,8 +215,7 @@ def average(
     dtype = np.result_type(a.dtype, weights.dtype, *["f8"] * (a.dtype.kind != "f"))
     a, weights = a.astype(dtype), weights.astype(dtype)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
-    if weighted and kind(total) is None and not bare(total).all():
-        raise ZeroDivisionError("np.average: the weights sum to 0")
+    expect(not weighted or kind(total) is not None or bare(total).all())
     ans = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (ans, total) if returned else ans
 
@@ -275,8 +269,7 @@ def cov(
 ) -> Any:
     """Return the covariance matrix of variables, the rows or columns of ``m`` (and ``y``)."""
     given = as_arrays(v for v in (m, y) if v is not None)
-    if max(v.ndim for v in given) > 2 or ddof not in (None, math.floor(ddof or 0)):
-        raise ValueError("np.cov: m and y have at most two axes, and ddof is an integer")
+    expect(max(v.ndim for v in given) <= 2 and ddof in (None, math.floor(ddof or 0)))
     variables = [np.atleast_2d(v if rowvar or v.ndim < 2 else v.T) for v in given]
     x = np.concatenate(variables).astype(np.result_type(float, *given))
     x = x - np.mean(x, axis=1, keepdims=True)
@@ -330,8 +323,7 @@ def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False)
 @composite(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Return the n-th differences of neighbours."""
-    if n < 0:
-        raise ValueError(f"np.diff: n must not be negative, but is {n}")
+    expect(n >= 0)
     a = as_array(a)
     if n == 0:
         return np.copy(a)
@@ -371,8 +363,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     f = _floating(as_array(f))
     axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
     spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
-    if len(spacings) != len(axes):
-        raise TypeError(f"np.gradient: {len(spacings)} spacings for {len(axes)} axes")
+    expect(len(spacings) == len(axes))
     results = [_gradient(f, h, i, edge_order) for h, i in zip(spacings, axes)]
     return results[0] if len(axes) == 1 else tuple(results)
 
@@ -386,20 +377,10 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     """
     x = f.swapaxes(axis, -1)
     n = x.shape[-1]
-    if edge_order not in (1, 2) or n <= edge_order:
-        raise ValueError(
-            f"np.gradient: edge_order must be 1 or 2, and less than the length {n} of axis {axis}, "
-            f"not {edge_order}"
-        )
     spacing = _floating(as_array(spacing, kind(f)))
-    if spacing.dtype.kind != "f":
-        raise TypeError(f"np.gradient: a spacing is a number or an array of them, not {spacing}")
-    if spacing.ndim == 0:
-        steps = np.broadcast_to(spacing, (n - 1,))
-    elif spacing.shape == (n,):
-        steps = diff(spacing)
-    else:
-        raise ValueError(f"np.gradient: coordinates of shape {spacing.shape} for length {n}")
+    expect(edge_order in (1, 2) and n > edge_order)
+    expect(spacing.dtype.kind == "f" and spacing.shape in ((), (n,)))
+    steps = diff(spacing) if spacing.ndim else np.broadcast_to(spacing, (n - 1,))
     steps = steps.astype(f.dtype)
     slopes = (x[..., 1:] - x[..., :-1]) / steps
     left, right = steps[:-1], steps[1:]
@@ -433,8 +414,7 @@ def _p_norm(x: Any, p: float, axis: tuple[int, ...]) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the norm of vectors (one axis) or matrices (two axes)."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
-    if len(axes) not in (1, 2) and not (axis is None and ord is None):
-        raise ValueError(f"np.linalg.norm: ord={ord!r} needs one axis or two, not {len(axes)}")
+    expect(len(axes) in (1, 2) or axis is ord is None)
     if ord is None or (ord == 2 and len(axes) == 1) or (ord in ("fro", "f") and len(axes) == 2):
         ans = _p_norm(x, 2, axes)
     elif len(axes) == 1:
@@ -458,10 +438,9 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
     if ord in (1, -1, math.inf, -math.inf):
         sums = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
-    elif ord in (2, -2, "nuc"):
-        sums = np.linalg.svd(x, compute_uv=False)
     else:
-        raise ValueError(f"np.linalg.norm: no norm of matrices has the order {ord!r}")
+        expect(ord in (2, -2, "nuc"))
+        sums = np.linalg.svd(x, compute_uv=False)
     return _vector_norm(sums, 1 if ord == "nuc" else math.copysign(math.inf, ord), (-1,))
 
 

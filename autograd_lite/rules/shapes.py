@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -114,8 +114,7 @@ def _diagonal(g: Any, like: Any, offset: int, axis1: int, axis2: int) -> Any:
 def diag(v: Any, k: int = 0) -> Any:
     """Return the k-th diagonal of a matrix, or the matrix with that diagonal."""
     v = as_array(v)
-    if v.ndim not in (1, 2):
-        raise ValueError(f"np.diag: v must have one axis or two, not shape {v.shape}")
+    expect(v.ndim in (1, 2))
     n = v.size + abs(k)
     return np.diagonal(v, k) if v.ndim == 2 else embedded(v, k, n, n)
 
@@ -160,8 +159,7 @@ def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
 @composite(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """Return the coordinates of a grid, from those along each axis."""
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"np.meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
+    expect(indexing in ("xy", "ij"))
     grids = _open_mesh(xi)
     if indexing == "xy" and len(xi) > 1:
         grids = tuple(grid.swapaxes(0, 1) for grid in grids)
@@ -172,10 +170,7 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 def ix_(*args: Any) -> Any:
     """Return sequences reshaped to broadcast against each other; the places of true in masks."""
     arrays = as_arrays(args)
-    if any(a.ndim != 1 for a in arrays):
-        raise ValueError(
-            f"np.ix_ takes vectors, not shapes {', '.join(str(a.shape) for a in arrays)}"
-        )
+    expect(all(a.ndim == 1 for a in arrays))
     chosen = [np.flatnonzero(a) if a.dtype == bool else a for a in arrays]
     empty = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
     return _open_mesh([a.astype(np.intp) if e else a for a, e in zip(chosen, empty)])
@@ -206,8 +201,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             f"'symmetric' or 'wrap', or np.concatenate"
         )
     # NumPy pads the elements' positions; the elements follow.
-    if type(constant_values) is not int or constant_values:
-        raise ValueError(f"np.pad: mode={mode!r} takes no constant_values=")
+    expect(type(constant_values) is int and not constant_values)
     places = np.arange(a.size, like=kind(a)).reshape(a.shape)
     places = np.pad(places, pad_width, mode)  # type: ignore[call-overload]
     return a.reshape(-1)[places]
