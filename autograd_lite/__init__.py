@@ -121,6 +121,9 @@ _MODULE_OF = {
 }
 
 if not TYPE_CHECKING:  # else no checker would see a misspelt name
+    from threading import RLock as _RLock
+
+    _loading = _RLock()  # threads that load parts of one another would wait for each other
 
     def __getattr__(name: str) -> object:
         """Load what a public name needs, when it is first asked for."""
@@ -128,7 +131,8 @@ if not TYPE_CHECKING:  # else no checker would see a misspelt name
 
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
+        with _loading:
+            module = importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, name)}")
         if name not in _MODULE_OF:
             return module
         found = globals()[name] = getattr(module, name)

@@ -50,7 +50,8 @@ def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = Fals
     Parameters
     ----------
     path : path
-        Its ending chooses the format: ``.npz``, or ``.safetensors`` (needs that package).
+        Its ending chooses the format: ``.npz``, or ``.safetensors`` (needs that package). A file
+        that is written over keeps its permissions.
     state : Module, or dict or list
         Of arrays, tensors, modules, numbers, strings, booleans, None; keys are strings.
     keep_previous : bool
@@ -78,6 +79,8 @@ def save(path: str | os.PathLike[str], state: Any, *, keep_previous: bool = Fals
     with _alone_in(target.parent):
         try:
             with open(temporary, "wb") as file:
+                if target.exists():
+                    shutil.copymode(target, temporary)  # before there is anything to read
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -113,7 +116,7 @@ def _keep(target: Path) -> None:
     try:
         os.link(target, spare)
     except OSError:  # no hard links here
-        shutil.copyfile(target, spare)
+        shutil.copy(target, spare)
     os.replace(spare, _previous(target))
 
 
@@ -140,7 +143,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or in another format, or has arrays of a type that NumPy lacks.
+        If the file is damaged or in another format, such as that of ``np.savez``, or has arrays of
+        a type that NumPy lacks.
 
     Examples
     --------
@@ -264,6 +268,8 @@ def _npz(arrays: Mapping[str, Any], tree: str) -> bytes:
 
 def _from_npz(data: bytes) -> tuple[dict[str, Any], str]:
     if hashlib.sha256(data[: -len(_BLANK)]).hexdigest().encode() != data[-len(_BLANK) :]:
+        if f"{_TREE}.json".encode() not in data and zipfile.ZipFile(io.BytesIO(data)).namelist():
+            raise ValueError("it looks like a file of np.savez; read it with np.load")
         raise ValueError("its digest is not that of its content")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -279,11 +285,13 @@ def _safetensors(arrays: Mapping[str, Any], tree: str) -> bytes:
 
 def _from_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
     arrays = {name: _array(name, item) for name, item in _library().deserialize(data)}
-    header = data[8 : 8 + int.from_bytes(data[:8], "little")]
-    # Both, for damage to one of them must not make the file another program's.
-    if _TREE.encode() not in header and _field("") not in header:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata = header.get("__metadata__", {})
+    # Any two of the three, for damage to one of them must not make the file another program's.
+    marks = [(key == _TREE, _DIGEST in text, '"tree"' in text) for key, text in metadata.items()]
+    if not any(sum(mark) > 1 for mark in marks):
         return arrays, None
-    note = json.loads(json.loads(header)["__metadata__"][_TREE])
+    note = json.loads(metadata[_TREE])
     blank = data.replace(_field(note[_DIGEST]), _field(_BLANK), 1)
     if len(note[_DIGEST]) != 64 or hashlib.sha256(blank).hexdigest() != note[_DIGEST]:
         raise ValueError("its digest is not that of its content")

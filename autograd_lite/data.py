@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import count, generator, positive
 
 __all__ = ["Batches", "train_test_split"]
@@ -28,8 +29,10 @@ class Batches:
     ----------
     *arrays : array_like, or sequence
         Indexed along their first axis. A sequence whose items are tuples ``(x, y)`` gives batches
-        ``(x, y)`` too, of stacked items. Batches of a read-only array are read-only too; what is
-        computed with them need not check, before it is differentiated, that they are unchanged.
+        ``(x, y)`` too, of stacked items. Arrays of a kind of their own, such as data sets of h5py,
+        are read in rising order, whatever the order of the batch. Batches are copies, but those of
+        a read-only array are read-only too; what is computed with them need not check, before it is
+        differentiated, that they are unchanged.
     batch_size : int
         The number of items in each batch, but perhaps the last.
     shuffle : bool
@@ -41,8 +44,11 @@ class Batches:
 
     Raises
     ------
+    TypeError
+        If something cannot be indexed by place, such as a generator, a set, or a sparse matrix.
     ValueError
-        If the lengths differ, or there is nothing to give out.
+        If the lengths differ, or there is nothing to give out; in a loop, if items that make a
+        batch differ in shape.
     RuntimeError
         In a loop that goes on after another one over the same Batches has begun.
 
@@ -68,9 +74,7 @@ class Batches:
         if not arrays or any(isinstance(a, Mapping) for a in arrays):
             raise TypeError("Batches: expected one or more arrays or sequences, and no dictionary")
         count("Batches", batch_size=batch_size)
-        # Tables and columns of pandas are indexed by label, except with iloc.
-        by_place = [hasattr(a, "__getitem__") and not hasattr(a, "iloc") for a in arrays]
-        self.arrays = [a if kept else np.asarray(a) for a, kept in zip(arrays, by_place)]
+        self.arrays = [_indexed(a) for a in arrays]
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"Batches: the lengths differ: {', '.join(map(str, lengths))}")
@@ -138,19 +142,55 @@ class Batches:
         self._loops += 1
 
 
+def _indexed(source: Any) -> Any:
+    """Return what has a length and is indexed by place."""
+    # Tables and columns of pandas are indexed by label, except with iloc.
+    if hasattr(source, "__array__") and (
+        hasattr(source, "iloc") or not hasattr(source, "__getitem__")
+    ):
+        return np.asarray(source)
+    try:
+        len(source)
+        if hasattr(source, "__getitem__"):
+            return source
+    except TypeError:  # sparse matrices, and generators
+        pass
+    raise TypeError(
+        f"Batches: cannot take items by their place from {type(source).__name__}; give arrays or "
+        f"sequences: list(...) of a generator or set, .toarray() of a sparse matrix"
+    )
+
+
 def _items(source: Any, picked: Any) -> Any:
     """Return some items of an array, or those of a sequence stacked into arrays."""
-    if type(source) is np.ndarray and not isinstance(picked, slice):
+    whole = isinstance(picked, slice)
+    if type(source) is np.ndarray and not whole:
         items = source.take(picked, axis=0)  # copies whole rows, unlike indexing
         items.setflags(write=source.flags.writeable)
         return items
+    if isinstance(source, np.ndarray) and whole and source.flags.writeable:
+        return source[picked].copy()
     if hasattr(source, "shape"):
-        return source[picked]
+        if whole or isinstance(source, (np.ndarray, Tensor)):
+            return source[picked]
+        order = np.argsort(picked)
+        return source[picked[order]][np.argsort(order)]
     places = range(len(source))[picked] if isinstance(picked, slice) else picked.tolist()
     items = [source[i] for i in places]
     if isinstance(items[0], tuple):
-        return tuple(map(np.stack, zip(*items)))
-    return np.stack(items)
+        return tuple(map(_stacked, zip(*items)))
+    return _stacked(items)
+
+
+def _stacked(items: Sequence[Any]) -> Any:
+    try:
+        return np.stack(items)
+    except ValueError:
+        shapes = sorted({np.shape(item) for item in items})
+        raise ValueError(
+            f"Batches: items of a batch differ in shape, as {shapes[0]} and {shapes[-1]}; pad them "
+            f"to one, or give fit a list of batches (x, target) instead"
+        ) from None
 
 
 def train_test_split(
@@ -176,6 +216,11 @@ def train_test_split(
     -------
     list
         ``[a_train, a_test, b_train, b_test, ...]``
+
+    Notes
+    -----
+    As scikit-learn's function of that name, for those who do without it; that one does as well, and
+    so do its other ways to split.
 
     Examples
     --------

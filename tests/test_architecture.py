@@ -37,18 +37,18 @@ ALLOWED = {
     "graphs": ENGINE,
 }
 # Lines of code that each part may have: some 5 % above what it has, so that a repair fits and
-# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,230 lines of
+# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,250 lines of
 # rules.
 LIMITS = {
     "__init__": 130,
-    "engine": 1_800,
+    "engine": 1_920,
     "rules": 1_250,
-    "losses": 880,
-    "nn": 880,
-    "optim": 650,
-    "data": 130,
-    "checkpoint": 195,
-    "training": 480,
+    "losses": 1_000,
+    "nn": 1_010,
+    "optim": 770,
+    "data": 160,
+    "checkpoint": 205,
+    "training": 545,
     "sklearn": 285,
     "transforms": 400,
     "checks": 600,

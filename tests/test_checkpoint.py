@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import sys
 import time
 import zipfile
 
@@ -358,3 +359,57 @@ def test_a_type_that_numpy_lacks_is_named(tmp_path):
     message = "NumPy lacks the type F8_E4M3 of its w; have the program that wrote it convert it"
     with pytest.raises(ValueError, match=message):
         ag.load(tmp_path / "a.safetensors")
+
+
+# ---------------------------------------------------------------------------- files of others
+
+
+@pytest.mark.parametrize(
+    ("names", "metadata"),
+    [
+        (["autograd_lite"], None),
+        (["autograd_lite.weight", "sha256"], {"format": "np"}),
+        (["w"], {"format": "np", "made_by": "a script with autograd_lite"}),
+        (["w"], {"autograd_lite": "1.0"}),
+        (["w"], {"sha256": "0" * 64, "tree": "none"}),
+        (["w"], {"note": json.dumps({"sha256": "0" * 64})}),
+        (["tree"], {"autograd_lite": "", "sha256": "abc"}),
+    ],
+)
+def test_names_of_other_programs_that_are_like_ours_are_no_matter(names, metadata, tmp_path):
+    library = pytest.importorskip("safetensors.numpy")
+    theirs = {name: np.arange(3.0) + i for i, name in enumerate(names)}
+    library.save_file(theirs, tmp_path / "theirs.safetensors", metadata)
+    loaded = ag.load(tmp_path / "theirs.safetensors")
+    assert same(loaded, theirs)
+    ag.save(tmp_path / "ours.safetensors", {**theirs, "tree": "sha256"})
+    assert same(ag.load(tmp_path / "ours.safetensors"), {**theirs, "tree": "sha256"})
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_file_of_savez_is_told_to_be_read_by_numpy(save, tmp_path):
+    save(tmp_path / "theirs.npz", w=np.arange(3.0))
+    message = r"theirs\.npz .* was not written by ag\.save: .* np\.savez; read it with np\.load"
+    with pytest.raises(ValueError, match=message):
+        ag.load(tmp_path / "theirs.npz")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such permissions")
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_keeps_its_permissions(path, mode, links, monkeypatch):
+    if not links:
+
+        def refuse(*args):
+            raise OSError("no hard links here")
+
+        monkeypatch.setattr(os, "link", refuse)
+    ag.save(path, {"w": np.zeros(3)})
+    path.chmod(mode)
+    opened = []
+    monkeypatch.setattr(os, "fsync", lambda file: opened.append(os.stat(file).st_mode & 0o777))
+    for _ in range(2):
+        ag.save(path, STATE, keep_previous=True)
+        previous = path.with_name(f"state.previous{path.suffix}")
+        assert path.stat().st_mode & 0o777 == previous.stat().st_mode & 0o777 == mode
+    assert mode in opened  # while it was being written

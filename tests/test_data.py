@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from autograd_lite.data import Batches, train_test_split
 
@@ -189,3 +190,79 @@ def test_train_test_split(rng):
         train_test_split(x, y[:3], test_size=0.5, rng=rng)
     with pytest.raises(ValueError, match=r"stratify needs shape \(100,\), got \(3,\)"):
         train_test_split(x, test_size=0.5, rng=rng, stratify=y[:3])
+
+
+# ---------------------------------------------------------------------------- what kinds of sources
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_what_is_written_into_a_batch_stays_out_of_the_data(rng, shuffle, mapped, tmp_path):
+    x = np.arange(6.0).reshape(3, 2)
+    if mapped:
+        x = np.memmap(tmp_path / "x", float, "w+", shape=(3, 2))
+        x[...] = np.arange(6.0).reshape(3, 2)
+    y = np.arange(3)
+    for rows, labels in Batches(x, y, batch_size=2, shuffle=shuffle, rng=rng):
+        rows += 100
+        labels[...] = -1
+    assert np.array_equal(x, np.arange(6.0).reshape(3, 2))
+    assert np.array_equal(y, [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ((i for i in range(3)), "generator"),
+        (map(abs, [1, 2]), "map"),
+        ({1, 2, 3}, "set"),
+        ({1: 2}.values(), "dict_values"),
+        (3, "int"),
+        (np.array(3.0), "ndarray"),
+        (sparse.csr_array(np.eye(3)), "csr_array"),
+        (sparse.coo_matrix(np.eye(3)), "coo_matrix"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_has_no_items_by_place_is_named(source, kind, rng):
+    expected = rf"Batches: cannot take items by their place from {kind}; give arrays or sequences"
+    for arrays in ([source], [np.arange(3), source]):
+        with pytest.raises(TypeError, match=expected):
+            Batches(*arrays, rng=rng)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_ragged_items_are_named(shuffle, rng):
+    rows = [[1.0, 2.0], [3.0], [4.0, 5.0]]
+    for source in (rows, [(np.array(row), i) for i, row in enumerate(rows)]):
+        with pytest.raises(ValueError, match=r"items of a batch differ .* \(1,\) and \(2,\)"):
+            next(iter(Batches(source, shuffle=shuffle, rng=rng)))
+
+
+class Rising:
+    """A source that, like a data set of h5py, takes rising indices alone."""
+
+    def __init__(self, values):
+        self.values = values
+        self.shape, self.dtype = values.shape, values.dtype
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        if not isinstance(index, slice) and not np.all(np.diff(index) > 0):
+            raise TypeError("Indexing elements must be in increasing order")
+        return self.values[index]
+
+
+def test_a_source_that_demands_rising_indices_is_shuffled_all_the_same():
+    x = np.arange(50.0).reshape(25, 2)
+    for size in (1, 4, 25):
+        for shuffle in (True, False):
+            plain, rising = (
+                Batches(source, x, batch_size=size, shuffle=shuffle, rng=np.random.default_rng(3))
+                for source in (x, Rising(x))
+            )
+            for (a, _), (b, same) in zip(plain, rising, strict=True):
+                assert np.array_equal(a, b)
+                assert np.array_equal(b, same)

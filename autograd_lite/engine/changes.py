@@ -5,7 +5,8 @@
 * Any other ndarray that a rule reads leaves a fingerprint at the call, compared when its gradient
   is computed. So does one that its owner made read-only: it must be read-only still.
 * What an optimiser writes to is a leaf's own array, written to without a copy. The leaf notes when,
-  and a graph that read it before refuses to be differentiated.
+  and a graph that took it before refuses to be differentiated, whether or not its rules read the
+  values. So it does where ``tensor.data`` was replaced, or written to since it was asked for.
 """
 
 from __future__ import annotations
@@ -109,6 +110,20 @@ def move(leaf: Leaf) -> None:
     leaf.moved = _latest_move = next(births)
 
 
+def hand_out(leaf: Leaf) -> None:
+    """Note what a leaf holds before somebody may write to it."""
+    global _latest_move
+    if leaf.content is not None and _was_written_to(leaf):
+        leaf.moved = leaf.handed
+    leaf.content = fingerprint(leaf.value) if isinstance(leaf.value, np.ndarray) else None
+    leaf.handed = _latest_move = next(births)
+
+
+def _was_written_to(leaf: Leaf) -> bool:
+    """Whether a leaf's content is another than when it was handed out."""
+    return leaf.content is not None and bool(leaf.content != _content(leaf.value))
+
+
 def check_not_moved(nodes: Sequence[Node]) -> None:
     """Refuse nodes, oldest first, one of which took a leaf before it was last written to."""
     for node in nodes:
@@ -116,14 +131,21 @@ def check_not_moved(nodes: Sequence[Node]) -> None:
             if node.birth >= _latest_move:
                 return
             break
+    same: set[Leaf] = set()  # though they were handed out
     for node in nodes:
-        for parent in node.parents:
-            if isinstance(parent, Leaf) and parent.moved > node.birth:
+        for leaf in node.parents:
+            if not isinstance(leaf, Leaf):
+                continue
+            if leaf.handed > node.birth > leaf.moved and leaf not in same:
+                if _was_written_to(leaf):
+                    leaf.moved = leaf.handed
+                same.add(leaf)
+            if leaf.moved > node.birth:
                 name = node.plan.primitive.name  # type: ignore[union-attr]
-                leaf = f"leaf {parent.name!r}" if parent.name else "leaf"
+                which = f"leaf {leaf.name!r}" if leaf.name else "leaf"
                 raise RuntimeError(
-                    f"{name}: its {leaf} of shape {parent.shape} was updated in place (by an "
-                    f"optimiser's step) after the call, so the gradient would be that of values "
-                    f"that are gone; compute it again for each loss (inside forward), or take the "
-                    f"gradient before the step"
+                    f"{name}: its {which} of shape {leaf.shape} was updated in place (by an "
+                    f"optimiser's step, or by hand) after the call, so the gradient would be that "
+                    f"of values that are gone; compute it again for each loss (inside forward), or "
+                    f"take the gradient before the step"
                 )

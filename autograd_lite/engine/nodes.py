@@ -72,14 +72,16 @@ class Node:
 class Leaf(Node):
     """A variable: a node that no call produced, with a place for its gradient."""
 
-    __slots__ = ("grad", "moved", "name", "retired", "value")
+    __slots__ = ("content", "grad", "handed", "moved", "name", "retired", "value")
 
     def __init__(self, value: Any, name: str | None = None, *, exposed: bool = True) -> None:
         super().__init__(None, (), (), None, value.shape, value.dtype, exposed)
         self.value = value
         self.name = name
         self.grad: Any = None
-        self.moved = -1  # when an optimiser last wrote to the value: comparable to a birth
+        self.moved = -1  # when the value was last written to: comparable to a birth
+        self.handed = -1  # when it was last handed out, to be written to perhaps
+        self.content: Any = None  # its fingerprint then
         self.retired = False  # whether requires_grad was switched off
 
 

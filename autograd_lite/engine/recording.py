@@ -61,10 +61,10 @@ def call(
     if entry.__class__ is not Primitive:
         return _call_other(function, entry, args, kwargs)
     if bound := kwargs or entry.binds:
-        args = entry.bind(args, kwargs)
+        args, bound = entry.bind(args, kwargs), kwargs or entry.binds
     arguments, parents = [], []
-    tracked = exposed = 0  # of each argument a bit: it requires a gradient; others may write to it
-    bit = 1
+    # Of each argument a bit: it requires a gradient; others may write to it.
+    tracked, exposed, bit = 0, 0, 1
     for argument in args:
         if isinstance(argument, Tensor):
             values = argument._values

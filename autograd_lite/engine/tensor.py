@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
-from autograd_lite.engine.changes import is_own, move
+from autograd_lite.engine.changes import hand_out, is_own, move
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
@@ -129,8 +129,10 @@ class Tensor(Recorded, ArrayMethods):
         if new is not self._values:
             self._values = copied(new, self.dtype)
             if isinstance(self._node, Leaf):
+                move(self._node)
                 self._node.value = self._values
                 self._node.exposed = False
+                self._node.content = None
 
     def _shared(self) -> Any:
         """Return the values as others may have them: see :attr:`data`."""
@@ -139,10 +141,12 @@ class Tensor(Recorded, ArrayMethods):
             self._thaw()
         elif not isinstance(node, Leaf):
             self._freeze()
-        elif not node.exposed:
-            # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
-            self._values = node.value = self._values.copy()
-            node.exposed = True
+        else:
+            if not node.exposed:
+                # What graphs hold of a leaf stays theirs; from now on it is checked for changes.
+                self._values = node.value = self._values.copy()
+                node.exposed = True
+            hand_out(node)
         return self._values
 
     def _thaw(self) -> None:

@@ -34,19 +34,35 @@ from autograd_lite.nn.layers import (
     Softplus,
     Tanh,
 )
+from autograd_lite.nn.loss_modules import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+)
 from autograd_lite.nn.module import Module, Sequential
 
 __all__ = [
     "GELU",
     "AvgPool2d",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "Conv2d",
+    "CrossEntropyLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "Loss",
+    "MSELoss",
     "MaxPool2d",
     "Module",
     "ReLU",

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from autograd_lite.engine.places import hide
 from autograd_lite.engine.tensor import Tensor
+from autograd_lite.losses.kernels import working as working
 
 
 def require(owner: str, what: str, fits: Callable[[Any], bool], **values: Any) -> None:
@@ -83,6 +84,12 @@ def floats(name: str, x: Any) -> Any:
         hide()
         raise TypeError(f"{name}: expected real numbers, got {x.dtype}")
     return x.astype(float)
+
+
+def widened(x: Any) -> Any:
+    """Return float16 numbers, whose squares may overflow, as float32; others as they are."""
+    dtype = working(x.dtype)
+    return x if dtype == x.dtype else x.astype(dtype)
 
 
 def shaped(layer: str, x: Any, fits: Callable[[tuple[int, ...]], bool], shape: str) -> Any:

@@ -93,7 +93,7 @@ def _laid_out(layer: Any, x: Any, channels: int | None = None, fill: float = 0.0
         )
     out = (room[0] // stride[0] + 1, room[1] // stride[1] + 1)
     columns = _columns(x, _Windows(kernel, stride, padding, out), fill)
-    return columns.reshape(x.shape[1], -1, *out, len(x))
+    return columns.reshape(x.shape[1], kernel[0] * kernel[1], *out, len(x))
 
 
 class Conv2d(Module):
@@ -156,7 +156,7 @@ class Conv2d(Module):
         """Return shape (batch, out_channels, out height, out width)."""
         columns = _laid_out(self, x, self.in_channels)
         weight = self.weight.reshape(self.out_channels, -1)
-        y = weight @ columns.reshape(weight.shape[1], -1)
+        y = weight @ columns.reshape(weight.shape[1], math.prod(columns.shape[2:]))
         if self.bias is not None:
             y = y + self.bias.reshape(-1, 1)
         return y.reshape(self.out_channels, *columns.shape[2:]).transpose(3, 0, 1, 2)

@@ -2,7 +2,8 @@
 
 Activations give the shape and dtype of their argument; they raise TypeError for what is no real
 number. Losses take a prediction and a target of the
-same shape (never broadcast), compute in the prediction's dtype, and differentiate both.
+same shape (never broadcast), give the prediction's dtype, and differentiate both. Their mean is 0
+where there are no elements.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from autograd_lite.engine.tensor import Result, Tensor
 from autograd_lite.losses import cross_entropy as cross_entropy
 from autograd_lite.losses import log_softmax as log_softmax
 from autograd_lite.losses import softmax as softmax
-from autograd_lite.nn.arguments import choice, floats, positive
+from autograd_lite.nn.arguments import choice, floats, positive, widened
 
 Array = ArrayLike | Tensor
 Reduction = Literal["mean", "sum", "none"]
@@ -265,7 +266,8 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
     choice(name, ("mean", "sum", "none"), reduction=reduction)
     if reduction == "none":
         return losses
-    return np.mean(losses) if reduction == "mean" else np.sum(losses)
+    # The mean of nothing is 0, as in ag.cross_entropy.
+    return np.mean(losses) if reduction == "mean" and losses.size else np.sum(losses)
 
 
 def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Result:
@@ -289,7 +291,8 @@ def mse_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Resul
     np.float64(2.0)
     """
     z, y = _matched("nn.mse_loss", x, target)
-    return _reduced("nn.mse_loss", np.square(z - y), reduction)
+    loss = _reduced("nn.mse_loss", np.square(widened(z - y)), reduction)
+    return loss if loss.dtype == z.dtype else loss.astype(z.dtype)
 
 
 def l1_loss(x: Array, target: Array, *, reduction: Reduction = "mean") -> Result:

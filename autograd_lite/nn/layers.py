@@ -12,7 +12,16 @@ from numpy.typing import DTypeLike
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.nn import functions as F
-from autograd_lite.nn.arguments import count, floats, generator, parameter, require, shaped, uniform
+from autograd_lite.nn.arguments import (
+    count,
+    floats,
+    generator,
+    parameter,
+    require,
+    shaped,
+    uniform,
+    widened,
+)
 from autograd_lite.nn.module import Module
 
 # ---------------------------------------------------------------------------- linear
@@ -186,6 +195,21 @@ def _normalised(x: Any, axis: tuple[int, ...], eps: float) -> Any:
     return centered
 
 
+def _standardised(x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """Return ``(x - mean) / sqrt(var + eps)`` where the squares of ``x`` would overflow, too."""
+    values = bare(x)
+    if not isinstance(values, np.ndarray):
+        return _normalised(x, axis, eps)
+    flat = values.ravel(order="K")
+    if math.isfinite(np.vdot(flat, flat)):
+        return _normalised(x, axis, eps)
+    largest = np.max(np.abs(values), axis=axis, keepdims=True)
+    info = np.finfo(values.dtype)
+    large = np.isfinite(largest) & (largest > math.sqrt(info.max / flat.size))
+    scale = np.where(large, largest, values.dtype.type(1))  # cancels: no derivative of it is needed
+    return _normalised(x / scale, axis, np.maximum(eps / scale / scale, info.tiny))
+
+
 class LayerNorm(Module):
     """The input, shifted and scaled to mean 0 and variance 1 along the last axes, then affine.
 
@@ -243,7 +267,8 @@ class LayerNorm(Module):
         own, n = self.normalized_shape, len(self.normalized_shape)
         words = f"(..., {', '.join(map(str, own))})"
         x = shaped("LayerNorm", x, lambda shape: shape[-n:] == own, words)
-        out = _normalised(x, tuple(range(-n, 0)), self.eps)
+        out = _standardised(widened(x), tuple(range(-n, 0)), self.eps)
+        out = out if out.dtype == x.dtype else out.astype(x.dtype)
         return out if self.weight is None else out * self.weight + self.bias
 
 
@@ -263,7 +288,7 @@ class BatchNorm1d(Module):
     affine : bool
         Whether to multiply by ``weight`` (initially 1) and add ``bias`` (initially 0).
     dtype : dtype
-        Of the parameters and running statistics.
+        Of the parameters and running statistics; these are float32 for float16.
 
     Attributes
     ----------
@@ -275,6 +300,8 @@ class BatchNorm1d(Module):
     ------
     ValueError
         If ``num_features`` is not positive.
+    FloatingPointError
+        In training, if the variance of finite numbers is beyond the type of the running one.
 
     Notes
     -----
@@ -306,8 +333,8 @@ class BatchNorm1d(Module):
         self.momentum = float(momentum)
         self.weight = parameter("BatchNorm1d", np.ones(num_features), dtype) if affine else None
         self.bias = parameter("BatchNorm1d", np.zeros(num_features), dtype) if affine else None
-        self.running_mean = np.zeros(num_features, dtype)
-        self.running_var = np.ones(num_features, dtype)
+        self.running_mean = widened(np.zeros(num_features, dtype))
+        self.running_var = widened(np.ones(num_features, dtype))
         self.num_batches_tracked = np.zeros((), np.int64)
 
     def forward(self, x: Any) -> Any:
@@ -317,26 +344,34 @@ class BatchNorm1d(Module):
         x = shaped("BatchNorm1d", x, lambda shape: len(shape) in (2, 3) and shape[1] == n, words)
         axis = (0, 2)[: x.ndim - 1]
         shape = (1, -1, 1)[: x.ndim]
-        if self.training:
+        wide = widened(x)
+        if self.training and x.size:
             if x.size < 2 * n:
                 raise ValueError(
                     "BatchNorm1d: training needs more than one value per feature; use a larger "
                     "batch (drop_last for the last one), or model.eval()"
                 )
-            values = bare(x)
-            self._track(values.mean(axis=axis), values.var(axis=axis, ddof=1))
-            out = _normalised(x, axis, self.eps)
+            self._track(bare(wide), axis)
+            out = _standardised(wide, axis, self.eps)
         else:
             scale = 1 / np.sqrt(self.running_var + self.eps)
-            out = (x - self.running_mean.reshape(shape)) * scale.reshape(shape)
+            out = (wide - self.running_mean.reshape(shape)) * scale.reshape(shape)
+        out = out.astype(x.dtype) if wide is not x else out
         if self.weight is None:
             return out
         return out * self.weight.reshape(shape) + self.bias.reshape(shape)  # type: ignore[union-attr]
 
-    def _track(self, mean: Any, var: Any) -> None:
+    def _track(self, values: Any, axis: tuple[int, ...]) -> None:
         # New arrays rather than new values in the old: a graph made in evaluation may read those.
-        share = self.momentum
-        dtype = self.running_mean.dtype
+        share, dtype = self.momentum, self.running_var.dtype
+        with np.errstate(over="ignore"):
+            mean, var = values.mean(axis=axis), values.var(axis=axis, ddof=1)
+        beyond = var > np.finfo(dtype).max
+        if beyond.any() and np.isfinite(values).all():
+            raise FloatingPointError(
+                f"BatchNorm1d: the variance of feature {beyond.argmax()} is beyond the largest "
+                f"{dtype}; scale the input down, or use dtype=float for layer and input"
+            )
         self.running_mean = ((1 - share) * self.running_mean + share * mean).astype(dtype)
         self.running_var = ((1 - share) * self.running_var + share * var).astype(dtype)
         self.num_batches_tracked = np.asarray(self.num_batches_tracked + 1)

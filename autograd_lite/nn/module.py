@@ -83,6 +83,32 @@ class Module:
         """Yield this module, named ``""``, and all below it, each once, with their dotted names."""
         return _once([("", self), *self._named(Module)])
 
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules that this one holds itself, also in lists and dictionaries, once."""
+        held = ((name, v) for name, v in _attributes(self) if isinstance(v, Module))
+        return (module for _, module in _once(held))
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call a function with each module once, the parts before the whole; return self.
+
+        Examples
+        --------
+        >>> def start_at_zero(module):
+        ...     if isinstance(module, ag.nn.Linear):
+        ...         ag.nn.init.zeros_(module.bias)
+        >>> rng = np.random.default_rng(0)
+        >>> model = ag.nn.Sequential(ag.nn.Linear(2, 1, rng=rng)).apply(start_at_zero)
+        >>> model[0].bias
+        Tensor([0.], dtype=float32, requires_grad=True)
+        """
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
+
     def _held(self, prefix: str = "", around: tuple[int, ...] = ()) -> Iterator[tuple[str, Any]]:
         """Yield all that is held, under each of its names: the module's own before others'."""
         around = (*around, id(self))
@@ -129,14 +155,16 @@ class Module:
         Parameters
         ----------
         state : mapping of str to array
-            As :meth:`state_dict` returns it, or weights of the same names from PyTorch.
+            As :meth:`state_dict` returns it, or weights of the same names from PyTorch. Of what is
+            held under several names, one is enough.
         strict : bool
             Whether names must agree; otherwise those that do are loaded. Shapes always must.
 
         Raises
         ------
         ValueError
-            If names or shapes do not fit: the message lists them all, and nothing has changed.
+            If names or shapes do not fit, or one array that is held under several names has
+            several values: the message lists them all, and nothing has changed.
         """
         if not isinstance(state, Mapping):
             raise TypeError(
@@ -144,16 +172,23 @@ class Module:
             )
         own = dict([*self._named(Tensor), *self._named(np.ndarray)])
         arrays = {name: np.asarray(bare(value)) for name, value in state.items()}
-        found = Mismatch([n for n in own if n not in arrays], [n for n in arrays if n not in own])
+        both = [name for name in own if name in arrays]
+        first: dict[int, str] = {}  # name under which a value is found, of several
+        for name in both:
+            first.setdefault(id(own[name]), name)
+        missing = [name for name, value in own.items() if id(value) not in first]
+        found = Mismatch(missing, [name for name in arrays if name not in own])
         named = found._asdict().items() if strict else ()
         problems = [f"{what}: {', '.join(names)}" for what, names in named if names]
-        both = [name for name in own if name in arrays]
         for name in both:
             old, new = bare(own[name]), arrays[name]
+            other = first[id(own[name])]
             if new.shape != old.shape:
                 problems.append(f"{name}: expected {old.shape}, got {new.shape}")
             elif new.dtype.kind not in "fiub":
                 problems.append(f"{name}: expected real numbers, got {new.dtype}")
+            elif not np.array_equal(new, arrays[other], equal_nan=True):
+                problems.append(f"{name} is the same as {other} here, and has other values")
             elif old is own[name] and not old.flags.writeable and not np.array_equal(old, new):
                 problems.append(f"{name}: it is read-only, and would change")
         if problems:
@@ -177,6 +212,24 @@ class Module:
     def eval(self) -> Self:
         """Leave the training mode; return self."""
         return self.train(False)
+
+    def requires_grad_(self, wanted: bool = True) -> Self:
+        """Set whether the parameters are trained: those that are not get no gradient; return self.
+
+        Statistics are frozen by :meth:`eval`.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> model = ag.nn.Sequential(ag.nn.Linear(2, 2, rng=rng), ag.nn.Linear(2, 1, rng=rng))
+        >>> frozen = model[0].requires_grad_(False)
+        >>> [name for name, p in model.named_parameters() if p.requires_grad]
+        ['1.weight', '1.bias']
+        """
+        for parameter in self.parameters():
+            if parameter.dtype.kind == "f":
+                parameter.requires_grad = wanted
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

@@ -4,11 +4,13 @@ from autograd_lite.optim.clipping import clip_grad_norm, clip_grad_value, grad_n
 from autograd_lite.optim.lbfgs import LBFGS
 from autograd_lite.optim.optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
 from autograd_lite.optim.schedules import (
+    ChainedScheduler,
     CosineAnnealingLR,
     LinearLR,
     OneCycleLR,
     ReduceLROnPlateau,
     Schedule,
+    SequentialLR,
     StepLR,
 )
 
@@ -18,6 +20,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "ChainedScheduler",
     "CosineAnnealingLR",
     "LinearLR",
     "Lion",
@@ -26,6 +29,7 @@ __all__ = [
     "RMSprop",
     "ReduceLROnPlateau",
     "Schedule",
+    "SequentialLR",
     "StepLR",
     "clip_grad_norm",
     "clip_grad_value",

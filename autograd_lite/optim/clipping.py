@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor
-from autograd_lite.nn.arguments import positive
+from autograd_lite.nn.arguments import positive, working
 
 
 def _gradients(params: Tensor | Iterable[Tensor]) -> list[Any]:
@@ -22,7 +22,7 @@ def _gradients(params: Tensor | Iterable[Tensor]) -> list[Any]:
 
 
 def _norm(gradients: list[Any]) -> float:
-    gradients = [g.reshape(-1) for g in gradients]
+    gradients = [g.reshape(-1).astype(working(g.dtype), copy=False) for g in gradients]
     total = sum(float(np.vdot(g, g)) for g in gradients)
     if math.isfinite(total):
         return math.sqrt(total)
@@ -94,7 +94,7 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     scale = max_norm / (norm + 1e-6)
     if scale < 1:
         for g in gradients:
-            np.multiply(g, scale, out=g)
+            np.multiply(g, scale, out=g, dtype=working(g.dtype), casting="same_kind")
     return norm
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import overwritable
-from autograd_lite.nn.arguments import count
+from autograd_lite.nn.arguments import count, widened, working
 from autograd_lite.optim.optimizers import Optimizer
 
 
@@ -70,8 +70,6 @@ class LBFGS(Optimizer):
         history_size: int = 100,
     ) -> None:
         super().__init__(params, lr=lr)
-        if len(self.groups) > 1:
-            raise ValueError("LBFGS: parameter groups are not supported")
         count("LBFGS", max_iter=max_iter, history_size=history_size)
         self.max_iter = max_iter
         self.tolerance_grad = tolerance_grad
@@ -80,9 +78,15 @@ class LBFGS(Optimizer):
         self.n_iter = 0
         self.n_eval = 0
         size = sum(p.size for p in self._parameters())
-        self._steps = np.empty((0, size), self._parameters()[0].dtype)
+        self._steps = np.empty((0, size), working(self._parameters()[0].dtype))
         self._changes = self._steps  # of the gradient, one row for each step
         self._inverse = self._steps[:, :0]  # of the upper triangle of steps @ changes.T
+
+    def add_param_group(self, group: Any) -> None:
+        """Take the only group; refuse another."""
+        if self.groups:
+            raise ValueError("LBFGS: parameter groups are not supported")
+        super().add_param_group(group)
 
     def _settings(self) -> dict[str, Any]:
         names = ("max_iter", "tolerance_grad", "tolerance_change", "history_size")
@@ -103,7 +107,7 @@ class LBFGS(Optimizer):
         """
         if closure is None:
             raise TypeError("LBFGS.step: needs a closure that computes the loss and its gradient")
-        x = np.concatenate([bare(p).reshape(-1) for p in self._parameters()])
+        x = _joined([bare(p) for p in self._parameters()])
         f, g = self._evaluate(closure, x)
         if not math.isfinite(f):
             raise FloatingPointError(f"LBFGS.step: the loss is {f} to begin with")
@@ -148,10 +152,10 @@ class LBFGS(Optimizer):
                 "LBFGS.step: the closure left no gradient; it must call the loss's backward()"
             )
         gradients = [
-            np.zeros(p.size, p.dtype) if p.grad is None else bare(p.grad).reshape(-1)
+            np.zeros(p.size, p.dtype) if p.grad is None else bare(p.grad)
             for p in self._parameters()
         ]
-        return float(bare(loss)), np.concatenate(gradients)
+        return float(bare(loss)), _joined(gradients)
 
     def _descent(self, g: Any) -> Any:
         """Return minus the gradient times the approximate inverse Hessian.
@@ -232,6 +236,11 @@ class LBFGS(Optimizer):
         self._steps, self._changes = state["steps"].copy(), state["changes"].copy()
         self._inverse = state["inverse"].copy()
         self.n_iter = state["n_iter"]
+
+
+def _joined(arrays: list[Any]) -> Any:
+    """Return the elements of all arrays as one vector, at least of single precision."""
+    return widened(np.concatenate([array.reshape(-1) for array in arrays]))
 
 
 def _interpolated(a: _Point, b: _Point, low: float, high: float) -> float:

@@ -1,8 +1,9 @@
 """Optimisers that step along a gradient: what they share, and each one's direction.
 
 A step writes into the parameters' own arrays, block by block, so that all temporaries stay in the
-processor's cache and none has the size of a parameter. A graph made before the step that would
-still need the old values refuses to be differentiated.
+processor's cache and none has the size of a parameter. Slots and arithmetic are at least of
+single precision, also of float16 parameters, whose squares would overflow. A graph made before the
+step refuses to be differentiated after it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from autograd_lite.engine.arrays import is_foreign, kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
-from autograd_lite.nn.arguments import require, shown
+from autograd_lite.nn.arguments import require, shown, working
 
 _BLOCK = 1 << 16  # elements updated at a time
 _SIZE = ("finite and at least 0", lambda value: 0 <= value < math.inf)
@@ -45,6 +46,8 @@ class Optimizer:
 
     Attributes
     ----------
+    defaults : dict
+        The settings of groups that have none of their own.
     groups : list of dict
         The settings of each group and, under ``"params"``, its tensors.
     state : dict
@@ -79,30 +82,58 @@ class Optimizer:
             )
         items = list(params)
         groups = items if items and isinstance(items[0], Mapping) else [{"params": items}]
+        self.defaults = settings
         self.groups: list[dict[str, Any]] = []
+        self.state: dict[int, dict[str, Any]] = {}
+        self._scratch: dict[Any, Any] = {}
         for group in groups:
-            if not {"params"} <= group.keys() <= {"params", *settings}:
-                raise TypeError(
-                    f"{name}: a group needs 'params' and may set {', '.join(settings)}; "
-                    f"got {', '.join(group)}"
-                )
-            tensors = group["params"]
-            tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-            self.groups.append({**settings, **group, "params": tensors})
-            self._check(self.groups[-1])
-        parameters = self._parameters()
-        if not parameters:
+            self.add_param_group(group)
+        if not self._parameters():
             raise ValueError(f"{name}: there are no parameters")
-        for p in parameters:
+
+    def add_param_group(self, group: Any) -> None:
+        """Take more parameters on, as a group of their own.
+
+        Parameters
+        ----------
+        group : dict
+            ``{"params": [...], "lr": ...}``; the settings that it leaves out are those that the
+            optimiser was made with. A schedule goes on from the group's own rate.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for the groups of a new optimiser; nothing has changed then.
+
+        Examples
+        --------
+        >>> head, body = (ag.Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+        >>> optimizer = ag.optim.SGD([head], lr=0.1)
+        >>> optimizer.add_param_group({"params": [body], "lr": 0.01})
+        >>> [group["lr"] for group in optimizer.groups]
+        [0.1, 0.01]
+        """
+        name, settings = type(self).__name__, self.defaults
+        keys = set(group) if isinstance(group, Mapping) else set()
+        if not {"params"} <= keys <= {"params", *settings}:
+            got = ", ".join(keys) or repr(group)
+            raise TypeError(
+                f"{name}: a group needs 'params' and may set {', '.join(settings)}; got {got:.80}"
+            )
+        tensors = group["params"]
+        tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+        for p in tensors:
             if not isinstance(p, Tensor) or not p.is_leaf or p.dtype.kind != "f":
                 raise TypeError(
                     f"{name}: parameters must be floating-point leaf tensors, such as "
                     f"model.parameters(), not {p!r:.80}"
                 )
+        parameters = [*self._parameters(), *tensors]
         if len({id(p) for p in parameters}) < len(parameters):
             raise ValueError(f"{name}: a parameter occurs twice")
-        self.state: dict[int, dict[str, Any]] = {}
-        self._scratch: dict[Any, Any] = {}
+        new = {**settings, **group, "params": tensors}
+        self._check(new)
+        self.groups.append(new)
 
     def _check(self, group: Mapping[str, Any]) -> None:
         """Raise ValueError for a setting out of its range."""
@@ -149,16 +180,19 @@ class Optimizer:
         state["step"] += 1
         # A momentum may come later, by load_state_dict or by hand; slots start from 0.
         slots = (*self.slots, "momentum_buffer") if group.get("momentum") else self.slots
-        for name in slots:
-            if name not in state:
-                state[name] = np.zeros(p.shape, p.dtype, like=kind(p))
         array = overwritable(p)
-        arrays = [array, bare(p.grad), *[state[name] for name in slots]]
-        arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
         scratch = self._scratch.get((type(array), array.dtype))
         if scratch is None:
-            scratch = np.empty((2, _BLOCK), array.dtype, like=kind(array))
+            scratch = np.empty((2, _BLOCK), working(array.dtype), like=kind(array))
             self._scratch[type(array), array.dtype] = scratch
+        dtype = scratch.dtype
+        for name in slots:
+            if name not in state:
+                state[name] = np.zeros(p.shape, dtype, like=kind(p))
+        arrays = [array, bare(p.grad), *[state[name] for name in slots]]
+        if dtype is not array.dtype:
+            arrays = [a if a.dtype == dtype else a.astype(dtype) for a in arrays]
+        arrays = [a.reshape(-1) for a in arrays]  # views, but of arrays in another memory order
         decay = group.get("weight_decay", 0)
         for start in range(0, array.size, _BLOCK):
             whole = array.size <= _BLOCK
@@ -170,7 +204,7 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if is_foreign(array) or not array.flags.c_contiguous:
+        if dtype is not array.dtype or is_foreign(array) or not array.flags.c_contiguous:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:
@@ -190,7 +224,7 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
+        """Go back to a state, the settings included: a learning rate given since does not count.
 
         Raises
         ------
@@ -221,6 +255,9 @@ class Optimizer:
         for group, settings in zip(self.groups, state["groups"]):
             group.update(settings)
         self.state = {int(place): _copied(slots) for place, slots in state["state"].items()}
+        for place, slots in self.state.items():
+            dtype = working(parameters[place].dtype)
+            slots.update({k: v.astype(dtype, copy=False) for k, v in slots.items() if k != "step"})
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

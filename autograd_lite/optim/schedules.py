@@ -1,9 +1,16 @@
-"""Learning-rate schedules: closed formulas of the number of steps."""
+"""Learning-rate schedules: closed formulas of the number of steps.
+
+Several schedules of one optimiser multiply, as in PyTorch: each goes on from the rate that it
+finds, whether another schedule or the user's own hand has scaled it meanwhile. A schedule that
+cannot (OneCycleLR sets rates of its own) raises where it finds another's.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -12,6 +19,8 @@ from autograd_lite.optim.optimizers import Optimizer
 
 _BETWEEN = ("between 0 and 1", lambda value: 0 < value < 1)
 _COUNTS = ("step_size", "total_iters", "T_max", "total_steps")
+_FAR = 2.0**100  # a base so large that a slope measured up to it has all its digits
+_made = itertools.count()
 
 
 @dataclass(eq=False, repr=False)
@@ -21,7 +30,9 @@ class Schedule:
     Parameters
     ----------
     optimizer : Optimizer
-        Whose groups' ``lr`` is set: now, and by every step.
+        Whose groups' ``lr`` is set: now, and by every step. Where several schedules of one
+        optimiser take their steps, the factors multiply; a group that is added later joins in with
+        the rate that it has.
 
     Examples
     --------
@@ -47,6 +58,7 @@ class Schedule:
             raise TypeError(f"{name}: expected an optimiser, not {optimizer!r}")
         counts = {key: getattr(self, key) for key in _COUNTS if hasattr(self, key)}
         require(name, "at least 1", lambda value: value >= 1, **counts)
+        self.made = next(_made)
         self.base = [float(group["lr"]) for group in optimizer.groups]
         self.count = 0
         self._set()
@@ -65,17 +77,64 @@ class Schedule:
         for group, base in zip(self.optimizer.groups, self.base):
             group["lr"] = self.lr(base, self.count)
 
+    def _bases(self) -> list[float]:
+        """Return the base of each group; one that was added has the rate that it came with."""
+        self.base += [float(group["lr"]) for group in self.optimizer.groups[len(self.base) :]]
+        return self.base
+
     def step(self) -> None:
-        """Move on by one."""
+        """Move on by one, from the rates that are found.
+
+        Raises
+        ------
+        RuntimeError
+            If something else has set a rate, and the formula does not scale what it finds.
+        """
+        bases = [self._rebased(i, base) for i, base in enumerate(self._bases())]
         self.count += 1
-        self._set()
+        for group, base in zip(self.optimizer.groups, bases):
+            if base is not None:
+                group["lr"] = self.lr(base, self.count)
+        self.base = [old if base is None else base for base, old in zip(bases, self.base)]
+
+    def _rebased(self, place: int, base: float) -> float | None:
+        """Return the base from which a group's present rate follows; None if the step is idle.
+
+        That is another base than before where something else has scaled the rate meanwhile.
+        """
+        found, own = self.optimizer.groups[place]["lr"], self.lr(base, self.count)
+        if found == own:
+            return base
+        least, most = ends = [self.lr(b, self.count) for b in (0.0, _FAR)]
+        if ends == [self.lr(b, self.count + 1) for b in (0.0, _FAR)]:
+            return None
+        slope = (most - least) / _FAR  # formulas are linear in the base
+        other = (found - least) / slope if slope else base
+        if not math.isclose(self.lr(other, self.count), found, rel_tol=1e-9, abs_tol=1e-300):
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name}.step: the rate of group {place} is {found}, and this schedule had set "
+                f"{own}; it does not scale what another schedule, add_param_group or you have set: "
+                f"use {name} alone, or within a SequentialLR"
+            )
+        return other
 
     def state_dict(self) -> dict[str, Any]:
         """Return what :meth:`load_state_dict` needs."""
-        return {"schedule": type(self).__name__, "base": list(self.base), "count": self.count}
+        base = list(self._bases())
+        return {
+            "schedule": type(self).__name__,
+            "base": base,
+            "count": self.count,
+            "lr": [float(group["lr"]) for group in self.optimizer.groups],
+            "formula": [self.lr(b, self.count) for b in base],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state.
+        """Go back to a state, and set the rates: those it was saved with.
+
+        With other settings than then, such as a longer ``T_max``, the rates that these give. It is
+        no matter whether the optimiser's own state is loaded before or after.
 
         Raises
         ------
@@ -91,6 +150,10 @@ class Schedule:
             )
         self.base = list(state["base"])
         self.count = state["count"]
+        saved = [self.lr(base, self.count) for base in self.base] == list(state["formula"])
+        self._set()
+        for group, rate in zip(self.optimizer.groups, state["lr"] if saved else ()):
+            group["lr"] = rate
 
 
 @dataclass(eq=False, repr=False)
@@ -340,6 +403,125 @@ class ReduceLROnPlateau(Schedule):
         """Go back to a state; see :meth:`Schedule.load_state_dict`."""
         super().load_state_dict(state)
         self.best, self.bad = state["best"], state["bad"]
+
+
+def _is_joinable(value: Any) -> bool:
+    plain = isinstance(value, Schedule) and not isinstance(value, ReduceLROnPlateau)
+    return plain and not value.count
+
+
+class _Joined(Schedule):
+    """A formula made of those of other schedules, which it takes over from."""
+
+    schedulers: Sequence[Schedule]
+
+    def __post_init__(self) -> None:
+        """Check the schedules, undo what they set when they were made, and set the first rate."""
+        name, schedules = type(self).__name__, self.schedulers
+        if not schedules or not all(_is_joinable(schedule) for schedule in schedules):
+            raise ValueError(
+                f"{name}: expected schedules that have not been stepped, and no ReduceLROnPlateau "
+                f"(whose step needs a value); got {schedules!r:.200}"
+            )
+        if any(s.optimizer is not self.optimizer for s in schedules):
+            raise ValueError(f"{name}: the schedules must be of one optimiser")
+        first = min(schedules, key=lambda schedule: schedule.made)
+        for group, base in zip(self.optimizer.groups, first.base):
+            group["lr"] = base
+        super().__post_init__()
+
+
+@dataclass(eq=False, repr=False)
+class SequentialLR(_Joined):
+    """One schedule after the other, each counting from 0 and from the optimiser's first rate.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        See :class:`Schedule`.
+    schedulers : sequence of Schedule
+        Made for this optimiser, and not stepped: this one takes over. All but ReduceLROnPlateau.
+    milestones : sequence of int
+        The numbers of steps after which the second, the third, ... begins.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> warmup = ag.optim.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> cosine = ag.optim.CosineAnnealingLR(optimizer, T_max=4)
+    >>> schedule = ag.optim.SequentialLR(optimizer, [warmup, cosine], milestones=[3])
+    >>> [round(schedule.lr(1.0, count), 3) for count in range(8)]
+    [0.25, 0.5, 0.75, 1.0, 0.854, 0.5, 0.146, 0.0]
+    """
+
+    schedulers: Sequence[Schedule]
+    milestones: Sequence[int]
+
+    def __post_init__(self) -> None:
+        """Check that there is a milestone for each schedule but the first."""
+        marks = [0, *self.milestones]
+        if len(marks) != len(self.schedulers) or sorted(set(marks)) != marks:
+            raise ValueError(
+                f"SequentialLR: {len(self.schedulers)} schedules need "
+                f"{len(self.schedulers) - 1} milestones, rising from 1, got {self.milestones!r}"
+            )
+        super().__post_init__()
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        k = bisect_right(self.milestones, count)
+        return self.schedulers[k].lr(base, count - (self.milestones[k - 1] if k else 0))
+
+
+@dataclass(eq=False, repr=False)
+class ChainedScheduler(_Joined):
+    """Several schedules that step together; their factors multiply.
+
+    Parameters
+    ----------
+    schedulers : sequence of Schedule
+        Made for one optimiser, and not stepped: this one takes over. Those that are factors of the
+        optimiser's rate: no OneCycleLR, nor a cosine to another end than 0.
+    optimizer : Optimizer, optional
+        That one.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit together.
+
+    Examples
+    --------
+    >>> optimizer = ag.optim.SGD([ag.Tensor([1.0], requires_grad=True)], lr=1.0)
+    >>> warmup = ag.optim.LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> falls = ag.optim.StepLR(optimizer, step_size=3, gamma=0.1)
+    >>> schedule = ag.optim.ChainedScheduler([warmup, falls])
+    >>> for _ in range(3):
+    ...     schedule.step()
+    >>> optimizer.groups[0]["lr"]
+    0.1
+    """
+
+    schedulers: Sequence[Schedule]
+
+    def __init__(self, schedulers: Sequence[Schedule], optimizer: Any = None) -> None:
+        self.schedulers = schedulers
+        self.optimizer = optimizer or getattr(next(iter(schedulers), 0), "optimizer", optimizer)
+        self.__post_init__()
+        for schedule in schedulers:
+            if schedule.lr(0.0, 1):
+                raise ValueError(f"ChainedScheduler: {schedule} is no factor of the rate")
+
+    def lr(self, base: float, count: int) -> float:
+        """Return the learning rate after so many steps."""
+        for schedule in self.schedulers:
+            base = schedule.lr(base, count)
+        return base
 
 
 def _cosine(start: float, end: float, done: float) -> float:

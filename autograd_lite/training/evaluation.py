@@ -10,7 +10,7 @@ import numpy as np
 
 from autograd_lite.engine.modes import no_grad
 from autograd_lite.engine.recording import bare
-from autograd_lite.nn.module import Module
+from autograd_lite.nn import Loss, Module  # the whole: threads may import its parts meanwhile
 
 Metric = Callable[[Any, Any], float]
 
@@ -21,7 +21,7 @@ def accuracy(logits: Any, target: Any) -> float:
     Parameters
     ----------
     logits : array_like or Tensor of shape (..., classes)
-        Or probabilities, of two classes or more.
+        Or probabilities, of two classes or more. Of no rows, the share is 0.
     target : array_like of int of shape (...)
         The labels.
 
@@ -42,7 +42,7 @@ def accuracy(logits: Any, target: Any) -> float:
             f"training.accuracy: expected logits of shape (..., classes >= 2) and integer labels "
             f"of shape (...), got {shape} and {labels.shape} of {labels.dtype}"
         )
-    return float(np.mean(np.argmax(scores, axis=-1) == labels))
+    return float(np.mean(np.argmax(scores, axis=-1) == labels)) if labels.size else 0.0
 
 
 def evaluate(
@@ -51,18 +51,19 @@ def evaluate(
     data: Iterable[Any],
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, float]:
-    """Return the means of the loss and of metrics over batches, by the batches' lengths.
+    """Return the means of the loss and of metrics over all data, whatever the batches.
 
     Parameters
     ----------
     model : Module or callable
-        Evaluated in evaluation mode, recording nothing.
+        Evaluated in evaluation mode, recording nothing; its modules' modes stay as they were.
     loss : callable
-        ``loss(prediction, target)``, a mean over its batch.
+        ``loss(prediction, target)``: a mean over its batch, which counts by its number of rows; or
+        ``(sum, count)``; or a loss module, which knows its count. See :func:`fit`.
     data : iterable of (x, target)
         Such as :class:`ag.data.Batches`.
     metrics : dict of str to callable, optional
-        ``metric(prediction, target)``, given arrays.
+        ``metric(prediction, target)``, given arrays; it may return ``(sum, count)`` too.
 
     Returns
     -------
@@ -86,23 +87,44 @@ def evaluate(
     ['loss', 'accuracy']
     """
     measures = measures_of("evaluate", loss, metrics)
-    totals = dict.fromkeys(measures, 0.0)
-    count = 0
-    modules = [part for _, part in model.named_modules()] if isinstance(model, Module) else []
-    modes = [part.training for part in modules]
+    totals, counts = dict.fromkeys(measures, 0.0), dict.fromkeys(measures, 0.0)
+    before = modes(model)
     if isinstance(model, Module):
         model.eval()
     try:
         with no_grad():
             for x, target in pairs(data, "evaluate: the data"):
                 prediction = bare(model(x))
-                count += len(target)
                 for name, measure in measures.items():
-                    totals[name] += float(bare(measure(prediction, target))) * len(target)
+                    value, count = measured(measure, prediction, target)
+                    totals[name] += float(bare(value)) * count
+                    counts[name] += count
     finally:
-        for part, mode in zip(modules, modes):
-            part.training = mode
-    return {name: total / count for name, total in totals.items()}
+        put_back(before)
+    return {name: totals[name] / counts[name] if counts[name] else 0.0 for name in measures}
+
+
+def measured(measure: Callable[[Any, Any], Any], prediction: Any, target: Any) -> tuple[Any, float]:
+    """Return a mean over a batch, and how much of what is averaged the batch holds."""
+    value = measure(prediction, target)
+    if isinstance(measure, Loss):
+        return value, float(measure.count(prediction, target))
+    if not isinstance(value, tuple) or len(value) != 2:
+        return value, float(len(target))
+    total, count = value[0], float(bare(value[1]))
+    return (total / count if count else total), count
+
+
+def modes(model: Any) -> list[tuple[Module, bool]]:
+    """Return all modules of a model with their training modes."""
+    parts = model.named_modules() if isinstance(model, Module) else ()
+    return [(part, part.training) for _, part in parts]
+
+
+def put_back(before: list[tuple[Module, bool]]) -> None:
+    """Set the training modes that modules had."""
+    for part, mode in before:
+        part.training = mode
 
 
 def measures_of(
@@ -116,6 +138,8 @@ def measures_of(
             f"{caller}: loss must be a function of (prediction, target), and metrics a dictionary "
             f"of such, as {{'accuracy': ag.training.accuracy}}; got {loss!r} and {metrics!r}"
         )
+    if isinstance(loss, Loss) and "mean" not in loss.reduction:
+        raise ValueError(f"{caller}: the loss must be a mean, not of reduction={loss.reduction!r}")
     return {"loss": loss, **metrics}
 
 

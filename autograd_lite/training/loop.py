@@ -14,7 +14,16 @@ from autograd_lite.data import Batches
 from autograd_lite.nn.arguments import count, positive
 from autograd_lite.nn.module import Module
 from autograd_lite.optim import Optimizer, Schedule
-from autograd_lite.training.evaluation import Metric, evaluate, measures_of, pair, pairs, takes
+from autograd_lite.training.evaluation import (
+    Metric,
+    evaluate,
+    measures_of,
+    modes,
+    pair,
+    pairs,
+    put_back,
+    takes,
+)
 from autograd_lite.training.history import History
 from autograd_lite.training.progress import Display
 from autograd_lite.training.runs import Run
@@ -46,7 +55,7 @@ def fit(
     model : Module
         Called with each batch's ``x``.
     loss : callable
-        ``loss(prediction, target)``: a single number, the mean over the batch.
+        ``loss(prediction, target)``: a single number, the mean over the batch; see the notes.
     data : iterable of (x, target)
         Such as :class:`ag.data.Batches`; looped over once for each epoch.
     optimizer : Optimizer
@@ -66,7 +75,7 @@ def fit(
         Stop after so many epochs without a lower validation loss, and go back to the best weights.
         A run that stopped goes on from its checkpoint with more patience.
     accumulate : int
-        The number of batches whose mean gradient makes one step.
+        The number of batches that make one step: that of a single batch of all their rows.
     max_norm : float, optional
         Limit of the common norm of the gradients of the parameters that the optimizer holds.
     callbacks : sequence of callable
@@ -91,13 +100,29 @@ def fit(
         taken, nor do its batches count in the buffers. If the validation loss is: the message names
         the epoch.
     TypeError, ValueError
-        If the arguments do not fit together (before anything is trained), the loss is no single
+        If the arguments do not fit together (before anything is trained), the model is in
+        evaluation mode, the loss is no single
         number that depends on the parameters, or there are no batches, as when an iterator is
         exhausted.
 
     Notes
     -----
     Ctrl-C stops after the current step, saves, and returns; a second one stops at once.
+
+    Modules in evaluation mode (``model.norm.eval()``) stay there, and so do frozen statistics. The
+    model itself must be in training mode, as it is at first.
+
+    Batches that are put together, to one step or to the loss of an epoch, count by their number of
+    rows. Where not all rows count, the loss says so: loss modules do, such as
+    ``ag.nn.CrossEntropyLoss(ignore_index=-1)``, and a function may return a sum and how many it is
+    of:
+
+    >>> def loss(logits, labels):
+    ...     total = ag.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    ...     return total, np.sum(labels != -1)
+
+    A run that is resumed with other settings of the optimiser than it was begun with, such as its
+    ``lr``, goes on with these and says so; a schedule scales the new rate.
 
     Examples
     --------
@@ -119,10 +144,9 @@ def fit(
         if run.epoch < epochs and run.over(patience):
             print(f"fit: this run was stopped after epoch {run.epoch}, and stays so")
         while run.epoch < epochs and not run.over(patience) and not interrupted:
-            model.train()
             run.zero_grad()
             for x, target in pairs(data, f"fit: the data of epoch {run.epoch + 1}", run.seen):
-                run.backward(loss, x, target)
+                run.backward(loss, x, target, accumulate > 1)
                 if run.waiting == accumulate:
                     run.step(limit)
                     if checkpoint_every and run.steps % checkpoint_every == 0:
@@ -140,8 +164,7 @@ def fit(
                 run.record(row, patience)
                 if display:
                     display.end(row)
-                for callback in callbacks:
-                    run.stopped = bool(callback(model, run.history)) or run.stopped
+                _call(callbacks, run)
                 run.save()
         if interrupted:
             run.save()
@@ -172,6 +195,15 @@ def _check_parts(
         raise TypeError(
             f"fit: callbacks must be a list of functions of (model, history), not {callbacks!r}"
         )
+
+
+def _call(callbacks: Sequence[Callable[[Module, History], Any]], run: Run) -> None:
+    """Call the callbacks; one that leaves the model in evaluation mode only looked at it."""
+    before = modes(run.model)
+    for callback in callbacks:
+        run.stopped = bool(callback(run.model, run.history)) or run.stopped
+    if not run.model.training:
+        put_back(before)
 
 
 def _validated(

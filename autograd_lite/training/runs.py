@@ -22,19 +22,28 @@ from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import choice
 from autograd_lite.nn.module import Module
 from autograd_lite.optim import LBFGS, Optimizer, ReduceLROnPlateau, clip_grad_norm
+from autograd_lite.training.evaluation import measured
 from autograd_lite.training.history import History
 
 
 class Run:
     """A training: its parts, and what changes, which is all that a checkpoint holds."""
 
-    _KEPT = ("epoch", "steps", "batch", "seen", "total", "bad", "stopped", "best", "best_loss")
+    _KEPT = (
+        *("epoch", "steps", "batch", "seen", "total", "counted"),
+        *("bad", "stopped", "best", "best_loss"),
+    )
 
     def __init__(
         self, model: Any, data: Any, optimizer: Any, schedule: Any, every: str, path: Any
     ) -> None:
         if not isinstance(model, Module):
             raise TypeError(f"fit: the model must be a Module, not {type(model).__name__}")
+        if not model.training:
+            raise ValueError(
+                "fit: the model is in evaluation mode; call model.train() before, and then eval() "
+                "of the modules that shall stay there"
+            )
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, LBFGS):
             raise TypeError(
                 f"fit: the optimizer must be one of ag.optim, but not LBFGS (call its step with a "
@@ -61,7 +70,9 @@ class Run:
         self.history = History()
         self.epoch = self.steps = self.batch = self.seen = self.bad = 0
         self.waiting = 0  # batches whose gradients have not made a step
-        self.total = 0.0
+        self.weight = 0.0  # how much these count
+        self.total = self.counted = 0.0
+        self.given = self._settings()
         self.stopped = False
         self.best: dict[str, Any] | None = None
         self.best_loss = math.inf
@@ -84,14 +95,21 @@ class Run:
         if self.has_buffers and not self.waiting:
             self.noted = {name: buffer.copy() for name, buffer in self.model.named_buffers()}
 
-    def backward(self, loss: Callable[[Any, Any], Any], x: Any, target: Any) -> None:
-        """Add up the gradient of one batch."""
+    def backward(
+        self, loss: Callable[[Any, Any], Any], x: Any, target: Any, together: bool
+    ) -> None:
+        """Add the gradient of one batch, by as much as it counts where others come to it."""
         self.note_buffers()
         self.batch += 1
-        value = loss(self.model(x), target)
-        self.total += self.checked_loss(value, x, target) * len(target)
+        value, count = measured(loss, self.model(x), target)
+        self.total += self.checked_loss(value, x, target) * count
+        self.counted += count
         self.seen += len(target)
-        value.backward()
+        if together:
+            self.weight += count
+            value.backward(np.full(value.shape, count, value.dtype))
+        else:
+            value.backward()
         self.waiting += 1
 
     def checked_loss(self, value: Any, x: Any, target: Any) -> float:
@@ -107,7 +125,7 @@ class Run:
         if not isinstance(value, Tensor) or value.size != 1 or not value.requires_grad:
             raise TypeError(
                 "fit: loss(prediction, target) must give a single number that depends on the "
-                f"parameters, got {value!r:.80}"
+                f"parameters, or (sum, count), got {value!r:.80}"
             )
         number = float(value.item())
         if not math.isfinite(number):
@@ -123,7 +141,7 @@ class Run:
         return number
 
     def step(self, max_norm: float) -> None:
-        """Take a step along the mean gradient of the batches that wait for it.
+        """Take a step along the gradient of the mean over all that the waiting batches hold.
 
         Raises
         ------
@@ -131,8 +149,8 @@ class Run:
             If it is not finite; the step is not taken.
         """
         for p in self.held:
-            if self.waiting > 1 and p.grad is not None:
-                p.grad /= self.waiting
+            if self.weight and p.grad is not None:
+                p.grad /= self.weight
         try:
             clip_grad_norm(self.held, max_norm)
         except FloatingPointError:
@@ -150,6 +168,7 @@ class Run:
         self.noted = {}
         self.zero_grad()
         self.waiting = 0
+        self.weight = 0.0
         self.steps += 1
         if self.every == "step" and self.schedule is not None:
             self.schedule.step()
@@ -161,13 +180,14 @@ class Run:
         state: dict[str, Any] = {name: getattr(self, name) for name in self._KEPT}
         state["history"] = self.history
         state["generators"] = [g.bit_generator.state for g in self.generators]
+        state["given"] = self.given
         state["versions"] = {"numpy": np.__version__}
         for name, part in self.parts.items():
             state[name] = part.state_dict() if part is not None else None
         checkpoints.save(self.path, state, keep_previous=True)
 
     def _resume(self, state: Any) -> None:
-        needed = {*self._KEPT, *self.parts, "history", "generators", "versions"}
+        needed = {*self._KEPT, *self.parts, "history", "generators", "given", "versions"}
         if not isinstance(state, Mapping) or needed - state.keys():
             raise ValueError(
                 f"fit: {self.path} holds no run of fit, but something that ag.save wrote; give "
@@ -197,6 +217,27 @@ class Run:
         for name in self._KEPT:
             setattr(self, name, state[name])
         self.history = History(state["history"])
+        self._change_settings(state["given"])
+
+    def _settings(self) -> list[dict[str, Any]]:
+        """Return the settings of each group as this call was given them."""
+        groups = self.optimizer.groups
+        given = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        for settings, base in zip(given, self.schedule.base if self.schedule else ()):
+            settings["lr"] = base
+        return given
+
+    def _change_settings(self, before: list[dict[str, Any]]) -> None:
+        """Use the settings that differ from those that the run was given before."""
+        for group, old, new in zip(self.optimizer.groups, before, self.given):
+            for name, value in new.items():
+                if np.array_equal(value, old[name]):  # a tuple is a list in a file
+                    continue
+                if name == "lr" and self.schedule is not None:
+                    was, now = (self.schedule.lr(v[name], self.schedule.count) for v in (old, new))
+                    value = group["lr"] * (now / was if was else 1)
+                group[name] = value
+                print(f"fit: {self.path} goes on with {name}={new[name]}, no longer {old[name]}")
 
     def where(self) -> str:
         """Return where the run is, for messages."""
@@ -206,9 +247,10 @@ class Run:
         """Return what the epoch gave, and begin another."""
         self.epoch += 1
         rate = float(self.optimizer.groups[0]["lr"])
-        row = {"epoch": self.epoch, "loss": self.total / self.seen, "lr": rate}
+        loss = self.total / self.counted if self.counted else 0.0
+        row = {"epoch": self.epoch, "loss": loss, "lr": rate}
         self.batch = self.seen = 0
-        self.total = 0.0
+        self.total = self.counted = 0.0
         return row
 
     def record(self, row: Mapping[str, float], patience: int | None) -> None:

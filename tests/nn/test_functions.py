@@ -223,3 +223,51 @@ def test_activations_and_losses_agree_with_torch(pair):
         for reduction in ("sum", "none"):
             wanted = other(torch.tensor(x), torch.tensor(y), reduction=reduction).numpy()
             assert np.allclose(ours(x, y, reduction=reduction), wanted, rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------- nothing, and float16
+
+
+BINARY = nn.binary_cross_entropy_with_logits
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, BINARY, ag.cross_entropy])
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)])
+def test_the_loss_of_no_rows_is_0(loss, shape):
+    x = ag.Tensor(np.zeros(shape, np.float32), requires_grad=True)
+    for reduction in ("mean", "sum"):
+        value = loss(x, np.zeros(shape, np.float32), reduction=reduction)
+        assert value.shape == ()
+        assert value.dtype == np.float32
+        assert value.item() == 0
+        x.grad = None
+        value.backward()
+        assert x.grad.shape == shape
+    rows = shape[:-1] if loss is ag.cross_entropy else shape
+    assert loss(x, np.zeros(shape, np.float32), reduction="none").shape == rows
+
+
+def test_linear_cross_entropy_and_kl_div_of_no_rows_are_0():
+    w = ag.Tensor(np.ones((2, 3)), requires_grad=True)
+    loss = ag.linear_cross_entropy(np.zeros((0, 3)), w, np.zeros(0, int))
+    loss.backward()
+    assert loss.item() == 0
+    assert not w.grad.any()
+    assert nn.kl_div(np.zeros((0, 3)), np.zeros((0, 3)), reduction="batchmean") == 0
+
+
+def test_squared_errors_of_float16_are_added_up_in_float32(record_property):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        x, y = (rng.normal(size=50) * 10.0 ** rng.uniform(-1, 2.3) for _ in range(2))
+        x, y = np.clip(x, -900, 900).astype(np.float16), y.clip(-900, 900).astype(np.float16)
+        z = ag.Tensor(x, requires_grad=True)
+        loss = nn.mse_loss(z, y)
+        loss.backward()
+        error = (x - y).astype(float)
+        wanted = np.mean(error**2)
+        assert loss.dtype == z.grad.dtype == np.float16
+        if wanted < 6e4:
+            assert loss.item() == pytest.approx(wanted, rel=2e-3)
+        np.testing.assert_allclose(z.grad, error * 2 / 50, rtol=2e-3, atol=1e-7)
+    record_property("float16 losses", 100)

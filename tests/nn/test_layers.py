@@ -196,3 +196,132 @@ def test_layers_agree_with_torch_given_its_weights(rng):
                 assert np.allclose(p.grad, q.grad.numpy(), atol=1e-5)
         for name, value in theirs.state_dict().items():
             assert np.allclose(ours.state_dict()[name], value.numpy(), atol=1e-6)
+
+
+# ---------------------------------------------------------------------------- sizes of numbers
+
+
+NORMS = {
+    "BatchNorm1d": lambda n, dtype: nn.BatchNorm1d(n, dtype=dtype),
+    "BatchNorm1d, longer": lambda n, dtype: nn.BatchNorm1d(n, dtype=dtype),
+    "LayerNorm": lambda n, dtype: nn.LayerNorm(n, dtype=dtype),
+    "LayerNorm, two axes": lambda n, dtype: nn.LayerNorm((n, 4), dtype=dtype),
+}
+# A type, the sizes of numbers that its running statistics hold, and the relative rounding.
+SIZES = {np.float16: (-2, 4.3, 3e-3), np.float32: (-3, 18, 1e-5)}
+
+
+def _normalised(layer, values):
+    """Return a layer's output for an array and the gradient of some sum of it."""
+    x = ag.Tensor(values, requires_grad=True)
+    out = layer(x)
+    np.sum(out * np.cos(np.arange(x.size)).reshape(x.shape).astype(x.dtype)).backward()
+    return out.detach().numpy(), x.grad
+
+
+@pytest.mark.parametrize("kind", NORMS)
+@pytest.mark.parametrize("dtype", SIZES)
+def test_normalised_numbers_of_any_size(kind, dtype, rng, record_property):
+    least, most, rtol = SIZES[dtype]
+    for _ in range(100):
+        n, rows = int(rng.integers(4, 9)), int(rng.integers(4, 40))
+        shape = (rows, n, 4) if ", " in kind else (rows, n)
+        values = rng.uniform(0.2, 1.0, shape) * rng.choice([-1, 1], shape)
+        values = (values * 10.0 ** rng.uniform(least, most)).astype(dtype)
+        layer, exact = NORMS[kind](n, dtype), NORMS[kind](n, float)
+        found, slope = _normalised(layer, values)
+        wanted, right = _normalised(exact, values.astype(float))
+        assert found.dtype == slope.dtype == dtype
+        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
+        atol = 9 * rtol * np.abs(right).max() + float(np.finfo(dtype).smallest_subnormal)
+        np.testing.assert_allclose(slope, right, rtol=rtol, atol=atol)
+        if "Batch" in kind:
+            assert layer.running_var.dtype == np.float32
+            np.testing.assert_allclose(layer.running_var, exact.running_var, rtol=1e-5)
+            layer.eval(), exact.eval()
+            found, wanted = layer(values).numpy(), exact(values.astype(float)).numpy()
+            assert found.dtype == dtype
+            np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
+    record_property("normalised", 100)
+
+
+@pytest.mark.parametrize("kind", ["LayerNorm", "LayerNorm, two axes"])
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 30), (np.float32, 37), (float, 300)])
+def test_layer_norm_of_numbers_whose_squares_overflow(kind, dtype, size, rng, record_property):
+    for _ in range(50):
+        layer = NORMS[kind](5, dtype)
+        values = rng.normal(size=(7, 5, 4) if "two" in kind else (7, 5)).astype(dtype)
+        large = values.copy()
+        large[:4] *= dtype(10.0**size)  # the other rows keep their size
+        found, slope = _normalised(layer, large)
+        layer.eps = 0.0
+        wanted, right = _normalised(layer, values)
+        np.testing.assert_allclose(found[:4], wanted[:4], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(slope[:4] * 10.0**size, right[:4], rtol=1e-3, atol=1e-4)
+        layer.eps = 1e-5
+        wanted, right = _normalised(layer, values)
+        np.testing.assert_allclose(found[4:], wanted[4:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(slope[4:], right[4:], rtol=1e-5, atol=1e-6)
+        constant = np.full_like(large, 10.0**size)
+        assert np.abs(layer(constant).numpy()).max() < 1e3  # the root of what rounding leaves
+    record_property("layer norms of huge numbers", 50)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e30), (float, 1e200)])
+def test_a_variance_beyond_the_type_is_an_error_and_no_step(dtype, size, rng):
+    layer = nn.BatchNorm1d(3, dtype=dtype)
+    before = layer.state_dict()
+    values = rng.normal(size=(5, 3)).astype(dtype)
+    values[:, 1] *= dtype(size)
+    expected = rf"BatchNorm1d: the variance of feature 1 is beyond the largest {np.dtype(dtype)};"
+    with pytest.raises(FloatingPointError, match=expected):
+        layer(values)
+    assert all(np.array_equal(v, before[k]) for k, v in layer.state_dict().items())
+    with pytest.raises(FloatingPointError, match="variance of feature 0 is beyond the largest fl"):
+        nn.BatchNorm1d(1)(np.array([[1e30], [-1e30]]))  # of the layer, not of the numbers
+
+
+# ---------------------------------------------------------------------------- nothing
+
+
+LAYERS = {
+    "Linear": (lambda rng: nn.Linear(3, 2, rng=rng), (0, 3), (0, 2)),
+    "Linear, rows of rows": (lambda rng: nn.Linear(3, 2, rng=rng), (4, 0, 3), (4, 0, 2)),
+    "Conv2d": (lambda rng: nn.Conv2d(2, 3, 3, padding=1, rng=rng), (0, 2, 5, 4), (0, 3, 5, 4)),
+    "MaxPool2d": (lambda rng: nn.MaxPool2d(2), (0, 2, 4, 4), (0, 2, 2, 2)),
+    "AvgPool2d": (lambda rng: nn.AvgPool2d(2), (0, 2, 4, 4), (0, 2, 2, 2)),
+    "BatchNorm1d": (lambda rng: nn.BatchNorm1d(3), (0, 3), (0, 3)),
+    "BatchNorm1d, longer": (lambda rng: nn.BatchNorm1d(3), (0, 3, 4), (0, 3, 4)),
+    "LayerNorm": (lambda rng: nn.LayerNorm(3), (0, 3), (0, 3)),
+    "Dropout": (lambda rng: nn.Dropout(0.5, rng=rng), (0, 3), (0, 3)),
+    "Flatten": (lambda rng: nn.Flatten(), (0, 2, 3), (0, 6)),
+    **{
+        kind.__name__: (lambda rng, kind=kind: kind(), (0, 3), (0, 3))
+        for kind in (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.SiLU)
+    },
+}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_an_empty_batch_gives_an_empty_result(layer, training, rng):
+    make, shape, expected = LAYERS[layer]
+    module = make(rng).train(training)
+    before = module.state_dict()
+    x = ag.Tensor(np.zeros(shape, np.float32), requires_grad=True)
+    out = module(x)
+    assert out.shape == expected
+    assert out.dtype == np.float32
+    np.sum(out).backward()
+    assert x.grad.shape == shape
+    for parameter in module.parameters():
+        assert not parameter.grad.any()
+    assert all(np.array_equal(v, before[k]) for k, v in module.state_dict().items())
+
+
+def test_an_embedding_of_no_indices_is_empty(rng):
+    table = nn.Embedding(4, 2, padding_idx=0, rng=rng)
+    out = table(np.zeros((0, 3), int))
+    assert out.shape == (0, 3, 2)
+    np.sum(out).backward()
+    assert not table.weight.grad.any()

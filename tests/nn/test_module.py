@@ -256,3 +256,99 @@ def test_tensors_that_are_not_trained_are_loaded_too() -> None:
     module = Scaled()
     module.load_state_dict({"by": np.array([3.0, 4.0])})
     np.testing.assert_array_equal(module.by.data, [3, 4])
+
+
+# ---------------------------------------------------------------------------- walking over modules
+
+
+class Tied(nn.Module):
+    """An embedding whose table is the last layer's weight too, and a list of others."""
+
+    def __init__(self, rng):
+        self.table = nn.Embedding(4, 2, rng=rng)
+        self.blocks = [nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Dropout(0.1, rng=rng))]
+        self.out = nn.Linear(2, 4, rng=rng)
+        self.out.weight = self.table.weight
+        self.again = self.blocks[0]
+
+
+def test_modules_and_children_are_found_once(rng):
+    model = Tied(rng)
+    block = model.blocks[0]
+    assert list(model.modules()) == [model, model.table, block, block[0], block[1], model.out]
+    assert list(model.children()) == [model.table, block, model.out]
+    assert list(block[0].children()) == []
+
+
+def test_a_function_is_applied_to_the_parts_before_the_whole_and_once(rng):
+    model = Tied(rng)
+    model.blocks[0].around = [model]  # a circle
+    seen = []
+    assert model.apply(seen.append) is model
+    block = model.blocks[0]
+    assert seen == [model.out, block[1], block[0], block, model.table, model]
+
+
+@pytest.mark.peer
+def test_walks_are_those_of_torch(rng):
+    torch = pytest.importorskip("torch")
+
+    def built(part, sequential, relu):
+        return sequential(part(2, 3), sequential(relu(), part(3, 3), sequential(part(3, 1))))
+
+    ours = built(lambda n, m: nn.Linear(n, m, rng=rng), nn.Sequential, nn.ReLU)
+    theirs = built(torch.nn.Linear, torch.nn.Sequential, torch.nn.ReLU)
+    walks = []
+    for model in (ours, theirs):
+        applied = []
+        model.apply(lambda module, applied=applied: applied.append(type(module).__name__))
+        kinds = [[type(m).__name__ for m in walk()] for walk in (model.modules, model.children)]
+        assert applied[-1] == "Sequential"
+        walks.append([*kinds, sorted(applied)])
+        model.requires_grad_(False)
+        walks[-1].append([p.requires_grad for p in model.parameters()])
+    assert walks[0] == walks[1]
+
+
+def test_frozen_parameters_get_no_gradient_and_take_no_step(rng):
+    model = nn.Sequential(nn.Linear(2, 2, rng=rng), nn.Linear(2, 1, rng=rng))
+    model[0].places = ag.Tensor([1, 2])  # integers have no gradient at any time
+    optimizer = ag.optim.Adam(p for p in model.parameters() if p.dtype.kind == "f")
+    assert model[0].requires_grad_(False) is model[0]
+    before = model.state_dict()
+    for _ in range(2):
+        optimizer.zero_grad()
+        np.sum(model(np.ones((3, 2)))).backward()
+        optimizer.step()
+    after = model.state_dict()
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"1.weight", "1.bias"}
+    model.requires_grad_()
+    np.sum(model(np.ones((3, 2)))).backward()
+    assert model[0].weight.grad is not None
+
+
+# ---------------------------------------------------------------------------- tied weights
+
+
+def test_tied_weights_may_be_given_once_and_not_differently(rng):
+    model, other = Tied(rng), Tied(rng)
+    state = other.state_dict()
+    names = [n for n, v in state.items() if v.shape == (4, 2)]
+    assert names == ["table.weight", "out.weight"]
+    for left_out in names:
+        model.requires_grad_()
+        once = {name: value for name, value in state.items() if name != left_out}
+        model.load_state_dict({name: np.zeros_like(value) for name, value in state.items()})
+        assert model.load_state_dict(once) == ([], [])
+        assert np.array_equal(model.out.weight.numpy(), state["out.weight"])
+    neither = {name: value for name, value in state.items() if name not in names}
+    with pytest.raises(ValueError, match=r"missing: table\.weight, out\.weight"):
+        model.load_state_dict(neither)
+    before = model.state_dict()
+    unlike = {**state, "out.weight": state["out.weight"] + 1}
+    expected = r"out\.weight is the same as table\.weight here, and has other values"
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=expected):
+            model.load_state_dict(unlike, strict=strict)
+    assert all(np.array_equal(before[name], value) for name, value in model.state_dict().items())

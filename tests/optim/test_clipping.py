@@ -74,3 +74,18 @@ def test_clipping_follows_torch():
         norm = optim.clip_grad_norm(ours, max_norm)
         assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, max_norm).item())
         assert all(np.allclose(p.grad, q.grad.numpy(), rtol=1e-12) for p, q in zip(ours, theirs))
+
+
+def test_float16_gradients_are_measured_and_scaled_in_single_precision(record_property):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        w = leaf(np.zeros(int(rng.integers(1, 3000))), np.float16)
+        gradient = rng.normal(size=w.shape) * 10.0 ** rng.uniform(-2, 3.9)
+        w.grad = np.clip(gradient, -6e4, 6e4).astype(np.float16)
+        before = w.grad.astype(float)
+        norm = np.linalg.norm(before)
+        limit = norm * rng.uniform(0.01, 0.5)
+        assert optim.clip_grad_norm([w], limit) == pytest.approx(norm, rel=1e-6)
+        assert w.grad.dtype == np.float16
+        np.testing.assert_allclose(w.grad, before * (limit / norm), rtol=1e-3, atol=1e-7)
+    record_property("float16 gradients clipped", 100)

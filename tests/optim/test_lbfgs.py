@@ -156,3 +156,15 @@ def test_line_searches_there_and_back_follow_torch(lr):
         assert np.allclose(ours, trials(q, other, torch.cos, torch.sin), atol=1e-7)
         longest = max(longest, len(ours))
     assert longest > 4
+
+
+def test_lbfgs_finds_the_minimum_of_float16_parameters():
+    w = ag.Tensor(np.array([30.0, -40.0], np.float16), requires_grad=True)
+
+    def closure():
+        loss = np.sum(np.square(w.astype(np.float32) - np.array([100.0, 200.0], np.float32)))
+        loss.backward()
+        return loss
+
+    optim.LBFGS([w]).step(closure)
+    assert np.array_equal(w.numpy(), [100, 200])

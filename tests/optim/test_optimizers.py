@@ -352,3 +352,71 @@ def test_an_optimiser_shows_its_settings_and_size() -> None:
         "LBFGS(lr=1, max_iter=20, tolerance_grad=1e-07, tolerance_change=1e-09, history_size=7): "
         "1 tensor, 2 parameters"
     )
+
+
+# ---------------------------------------------------------------------------- sizes of numbers
+
+
+@pytest.mark.parametrize(("kind", "formula", "settings"), CASES, ids=IDS)
+def test_float16_parameters_take_the_steps_of_float32(kind, formula, settings, record_property):
+    rng = np.random.default_rng(0)
+    for case in range(20):
+        size, shape = 10.0 ** rng.uniform(-3, 4), [(7,), (3, 5)][case % 2]
+        values = rng.normal(size=shape).astype(np.float16)
+        half, single = leaf(values, np.float16), leaf(values, np.float32)
+        optimizers = kind([half], **settings), kind([single], **settings)
+        for _ in range(5):
+            gradient = (rng.normal(size=shape) * size).astype(np.float16)
+            single.data = half.data.astype(np.float32)
+            half.grad, single.grad = gradient, gradient.astype(np.float32)
+            for optimizer in optimizers:
+                optimizer.step()
+            with np.errstate(over="ignore"):
+                assert np.array_equal(half.numpy(), single.numpy().astype(np.float16))
+        assert half.dtype == np.float16
+        assert np.isfinite(half.numpy()).all()
+        restored = kind([half], **settings)
+        restored.load_state_dict(optimizers[0].state_dict())
+        for name, slot in restored.state.get(0, {}).items():
+            assert name == "step" or slot.dtype == np.float32
+    record_property("float16 runs", 20)
+
+
+# ---------------------------------------------------------------------------- more groups
+
+
+@pytest.mark.parametrize(("kind", "formula", "settings"), CASES, ids=IDS)
+def test_a_group_added_later_is_stepped_saved_and_restored(kind, formula, settings):
+    def made():
+        w = leaf([1.0, 2.0]), leaf([[3.0]])
+        return w, kind([w[0]], **settings)
+
+    (w, optimizer), (v, other) = made(), made()
+    with pytest.raises(ValueError, match="occurs twice"):
+        optimizer.add_param_group({"params": [w[0]]})
+    with pytest.raises(ValueError, match="lr must be finite and at least 0, got -1"):
+        optimizer.add_param_group({"params": [w[1]], "lr": -1})
+    with pytest.raises(TypeError, match=r"a group needs 'params' and may set lr.*; got par"):
+        optimizer.add_param_group({"parameters": [w[1]]})
+    with pytest.raises(TypeError, match=r"a group needs 'params' and may set lr.*; got 3"):
+        optimizer.add_param_group(3)
+    assert len(optimizer.groups) == 1
+    run(optimizer, w[:1], 2, np.random.default_rng(0))
+    group = {"params": w[1], "lr": 0.01}
+    optimizer.add_param_group(group)
+    assert [g["lr"] for g in optimizer.groups] == [settings["lr"], 0.01]
+    other.add_param_group({"params": [v[1]], "lr": 7.0})
+    run(optimizer, w, 3, np.random.default_rng(1))
+    for mine, theirs in zip(w, v):
+        theirs.data = mine.data
+    other.load_state_dict(optimizer.state_dict())
+    assert other.groups[1]["lr"] == 0.01
+    one, two = (run(o, p, 3, np.random.default_rng(2)) for o, p in ((optimizer, w), (other, v)))
+    assert all(np.array_equal(a, b) for a, b in zip(one[-1], two[-1]))
+    assert not np.array_equal(w[1].data, [[3.0]])
+
+
+def test_lbfgs_takes_no_other_group():
+    optimizer = optim.LBFGS([leaf([1.0])])
+    with pytest.raises(ValueError, match="LBFGS: parameter groups are not supported"):
+        optimizer.add_param_group({"params": [leaf([1.0])]})

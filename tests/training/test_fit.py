@@ -809,3 +809,241 @@ def test_a_history_shows_as_a_table() -> None:
     some = ag.training.History(epoch=[1, 2], val_loss=[float("nan"), 0.25])
     assert repr(some).splitlines() == ["epoch  val_loss", "    1       nan", "    2      0.25"]
     assert repr(ag.training.History()) == "an empty history"
+
+
+# ---------------------------------------------------------------------------- batches put together
+
+
+def _with_sum(z, y):
+    return ag.cross_entropy(z, y, ignore_index=-1, reduction="sum"), np.sum(y != -1)
+
+
+_WEIGHT = [0.5, 3.0]
+# A loss, the same of all rows at once, and whether it ignores labels of -1.
+COUNTED = {
+    "rows": (ag.cross_entropy, ag.cross_entropy, False),
+    "elements": (
+        lambda z, y: nn.mse_loss(z, np.eye(2)[y]),
+        lambda z, y: nn.mse_loss(z, np.eye(2)[y]),
+        False,
+    ),
+    "sum and count": (_with_sum, lambda z, y: ag.cross_entropy(z, y, ignore_index=-1), True),
+    "module": (
+        nn.CrossEntropyLoss(ignore_index=-1),
+        lambda z, y: ag.cross_entropy(z, y, ignore_index=-1),
+        True,
+    ),
+    "weights": (
+        nn.CrossEntropyLoss(_WEIGHT, ignore_index=-1),
+        lambda z, y: ag.cross_entropy(z, y, weight=_WEIGHT, ignore_index=-1),
+        True,
+    ),
+}
+
+
+def _random_batches(rng, ignores):
+    """Return rows, their labels, and both cut into batches, some of which may not count."""
+    sizes = rng.integers(1, 12, int(rng.integers(2, 7)))
+    x = rng.normal(size=(sizes.sum(), 4))
+    y = rng.integers(2, size=len(x))
+    if ignores:
+        y[rng.random(len(y)) < rng.uniform(0, 0.9)] = -1
+        if rng.random() < 0.3:
+            y[: sizes[0]] = -1
+        y[-1] = 1
+    cuts = np.cumsum(sizes)[:-1]
+    return x, y, list(zip(np.split(x, cuts), np.split(y, cuts)))
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_batches_put_together_are_one_batch(case, record_property):
+    loss, whole, ignores = COUNTED[case]
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        x, y, batches = _random_batches(rng, ignores)
+        one, many = (nn.Linear(4, 2, rng=np.random.default_rng(k), dtype=float) for _ in range(2))
+        value = whole(one(x), y)
+        assert ag.evaluate(many, loss, batches)["loss"] == pytest.approx(value.item(), rel=1e-12)
+        value.backward()
+        ag.optim.SGD(one.parameters(), lr=0.5).step()
+        optimizer = ag.optim.SGD(many.parameters(), lr=0.5)
+        history = quiet(many, loss, batches, optimizer, epochs=1, accumulate=len(batches))
+        assert history["loss"] == [pytest.approx(value.item(), rel=1e-12)]
+        for name, array in one.state_dict().items():
+            np.testing.assert_allclose(many.state_dict()[name], array, rtol=1e-11, atol=1e-13)
+    record_property("batches put together", 60)
+
+
+def test_batches_none_of_whose_rows_counts_step_nowhere():
+    x, _, rng = problem()
+    model = nn.Linear(4, 2, rng=rng)
+    before = model.state_dict()
+    ignored = [(x[:5], np.full(5, -1)), (x[5:7], np.full(2, -1))]
+    loss = nn.CrossEntropyLoss(ignore_index=-1)
+    for accumulate in (1, 2):
+        optimizer = ag.optim.SGD(model.parameters(), lr=1.0)
+        history = quiet(model, loss, ignored, optimizer, epochs=1, accumulate=accumulate)
+        assert history["loss"] == [0.0]
+    assert ag.evaluate(model, loss, ignored) == {"loss": 0.0}
+    assert all(np.array_equal(before[name], v) for name, v in model.state_dict().items())
+
+
+def test_metrics_may_say_what_they_count():
+    model = nn.Linear(4, 2, rng=np.random.default_rng(0))
+    x, y, _ = problem()
+
+    def seen(z, labels):
+        rows = labels == 1
+        return np.sum(np.argmax(z, axis=-1)[rows] == 1), np.sum(rows)
+
+    batches = [(x[:3], y[:3]), (x[3:50], y[3:50]), (x[50:], y[50:])]
+    scores = ag.evaluate(model, ag.cross_entropy, batches, {"recall": seen})
+    right, count = seen(model(x).detach().numpy(), y)
+    assert scores["recall"] == pytest.approx(right / count, rel=1e-15)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_a_loss_module_that_is_no_mean_is_refused(reduction):
+    model, _, data, optimizer = parts()
+    loss = nn.CrossEntropyLoss(reduction=reduction)
+    for run in (
+        lambda: quiet(model, loss, data, optimizer, epochs=1),
+        lambda: ag.evaluate(model, loss, data),
+    ):
+        with pytest.raises(ValueError, match=f"must be a mean, not of reduction='{reduction}'"):
+            run()
+
+
+def test_an_empty_batch_counts_nothing():
+    model, loss, _, optimizer = parts()
+    x, y, _ = problem()
+    batches = [(x[:0], y[:0]), (x[:5], y[:5])]
+    assert accuracy(np.zeros((0, 2)), np.zeros(0, int)) == 0
+    found = ag.evaluate(model, loss, batches, {"accuracy": accuracy})
+    assert found == ag.evaluate(model, loss, batches[1:], {"accuracy": accuracy})
+    history = quiet(model, loss, batches, optimizer, epochs=1)
+    assert np.isfinite(history["loss"][0])
+
+
+# ---------------------------------------------------------------------------- modes
+
+
+class _Deep(nn.Module):
+    def __init__(self, rng):
+        self.norm = nn.BatchNorm1d(4)
+        self.blocks = [{"inner": nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2, rng=rng))}]
+
+    def forward(self, x):
+        return self.blocks[0]["inner"](self.norm(x))
+
+
+@pytest.mark.parametrize("at", ["norm", "blocks.0.inner", "blocks.0.inner.0"])
+@pytest.mark.parametrize("validated", [False, True])
+def test_what_is_in_evaluation_mode_stays_there(at, validated, tmp_path):
+    x, y, rng = problem()
+    model = _Deep(rng)
+    found = dict(model.named_modules())
+    found[at].eval()
+    modes = [module.training for module in model.modules()]
+    frozen = {name: v.copy() for name, v in found[at].named_buffers()}
+    free = {n: v.copy() for n, v in model.named_buffers() if not n.startswith(at)}
+    data = ag.data.Batches(x, y, batch_size=10, rng=rng)
+    validation = [(x, y)] if validated else None
+    optimizer = ag.optim.SGD(model.parameters(), lr=0.1)
+    seen = []
+    quiet(
+        model,
+        ag.cross_entropy,
+        data,
+        optimizer,
+        epochs=2,
+        validation=validation,
+        callbacks=[lambda model, _: seen.append([m.training for m in model.modules()])],
+        checkpoint=tmp_path / "run.npz",
+    )
+    ag.evaluate(model, ag.cross_entropy, data)
+    assert [module.training for module in model.modules()] == modes == seen[0] == seen[1]
+    assert all(np.array_equal(frozen[name], v) for name, v in found[at].named_buffers())
+    assert all(not np.array_equal(v, dict(model.named_buffers())[n]) for n, v in free.items())
+
+
+def test_a_model_in_evaluation_mode_is_not_trained():
+    model, loss, data, optimizer = parts()
+    with pytest.raises(ValueError, match=r"fit: the model is in evaluation mode; call model\."):
+        quiet(model.eval(), loss, data, optimizer, epochs=1)
+
+
+def test_a_callback_may_look_at_the_model_in_evaluation_mode_or_freeze_a_part():
+    model, _, data, optimizer = parts()
+    modes = []
+
+    def loss(z, y):
+        modes.append([model.training, *(part.training for part in model)])
+        return ag.cross_entropy(z, y)
+
+    def looks(model, history):
+        if len(history["epoch"]) == 2:
+            model[2].eval()
+        else:
+            model.eval()
+
+    quiet(model, loss, data, optimizer, epochs=4, callbacks=[looks])
+    frozen = [True, True, True, False, True]
+    assert modes[::6] == [[True] * 5, [True] * 5, frozen, frozen]
+
+
+# ---------------------------------------------------------------------------- other settings
+
+
+@pytest.mark.parametrize("schedule", [None, "StepLR", "CosineAnnealingLR", "OneCycleLR", "chain"])
+def test_a_resumed_run_uses_the_settings_that_were_changed(schedule, tmp_path, capsys):
+    def run(epochs, lr, momentum, path=tmp_path / "run.npz"):
+        x, y, rng = problem()
+        model = nn.Linear(4, 2, rng=rng)
+        data = ag.data.Batches(x, y, batch_size=10, rng=rng)
+        optimizer = ag.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+        made = {
+            None: lambda: None,
+            "StepLR": lambda: ag.optim.StepLR(optimizer, 2, 0.5),
+            "CosineAnnealingLR": lambda: ag.optim.CosineAnnealingLR(optimizer, 9),
+            "OneCycleLR": lambda: ag.optim.OneCycleLR(optimizer, 1.0, 9),
+            "chain": lambda: ag.optim.ChainedScheduler(
+                [ag.optim.LinearLR(optimizer, 0.5, 4), ag.optim.StepLR(optimizer, 2, 0.5)]
+            ),
+        }[schedule]()
+        history = quiet(
+            model, ag.cross_entropy, data, optimizer, epochs=epochs, schedule=made, checkpoint=path
+        )
+        return history["lr"], optimizer.groups[0]["momentum"]
+
+    whole, _ = run(6, 0.8, 0.5, tmp_path / "whole.npz")
+    run(3, 0.8, 0.5)
+    assert "goes on with" not in capsys.readouterr().out
+    for epochs in (4, 6):  # the second time with the same
+        rates, momentum = run(epochs, 0.4, 0.9)
+        said = capsys.readouterr().out
+        assert ("goes on with momentum=0.9, no longer 0.5" in said) == (epochs == 4)
+        assert ("goes on with lr=0.4, no longer 0.8" in said) == (epochs == 4)
+        assert momentum == 0.9
+    factor = 1 if schedule == "OneCycleLR" else 0.5  # which has rates of its own
+    np.testing.assert_allclose(rates, [*whole[:3], *np.multiply(whole[3:], factor)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["SequentialLR", "ChainedScheduler"])
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_a_run_with_several_schedules_is_resumed_bit_by_bit(kind, every, tmp_path):
+    def run(epochs, name):
+        model, loss, data, optimizer = parts()
+        made = [ag.optim.LinearLR(optimizer, 0.1, 7), ag.optim.StepLR(optimizer, 3, 0.5)]
+        if kind == "SequentialLR":
+            schedule = ag.optim.SequentialLR(optimizer, made, [4])
+        else:
+            schedule = ag.optim.ChainedScheduler(made)
+        how = {"schedule": schedule, "schedule_every": every, "checkpoint": tmp_path / name}
+        history = quiet(model, loss, data, optimizer, epochs=epochs, accumulate=2, **how)
+        return bits(model), history["lr"]
+
+    whole = run(6, "whole.npz")
+    for epochs in (1, 3, 4, 6):
+        resumed = run(epochs, "parts.npz")
+    assert resumed == whole
