@@ -221,7 +221,7 @@ def _call_other(
                 args, kwargs = entry.bind(args, kwargs)
             return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError) as error:
-            if not str(error).startswith(entry.name):
+            if not str(error).startswith("np."):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise

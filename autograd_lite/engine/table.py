@@ -188,7 +188,7 @@ class Primitive:
                 raise not_covered(self.name, self.parameters[i])
             if isinstance(value, (list, np.ndarray)):
                 values[i] = value.copy()
-            elif value == "A" and self.parameters[i] == "order":  # as the array lies in memory
+            elif self.parameters[i] == "order" and value == "A":  # as the array lies in memory
                 values[i] = "F" if np.isfortran(values[0]) else "C"
         return values
 

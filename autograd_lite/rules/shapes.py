@@ -282,7 +282,7 @@ derivative(np.fliplr,       lambda g: g[:, ::-1])
 derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
 derivative(np.roll,         lambda g, shift, axis:
-                            np.roll(g, np.multiply(shift, -1).astype(int).tolist(), axis))
+                            np.roll(g, np.negative(np.asarray(shift, int)).tolist(), axis))
 derivative(np.repeat,       _repeat)
 derivative(np.tile,         _tile)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)

@@ -132,7 +132,7 @@ def test_the_places_of_quantiles_may_be_a_tensor(x):
         (lambda x: np.take(x, [0], 5), np.exceptions.AxisError, "axis 5 is out of bounds"),
         (lambda x: np.take(x, [0], mode="x"), ValueError, r"np\.take: clipmode must be"),
         (lambda x: np.choose([2, 0, 0, 0], [x, x]), ValueError, r"np\.choose: invalid entry"),
-        (lambda x: np.select([x > 0], [x, x]), ValueError, r"np\.select: 1 conditions, but 2"),
+        (lambda x: np.select([x > 0], [x, x]), ValueError, r"np\.select: list of cases must be"),
         (lambda x: np.compress([[True]], x), ValueError, r"np\.compress: condition must be"),
         (lambda x: np.take(x, x[0]), TypeError, r"np\.take: Cannot cast array data"),
         (lambda x: np.choose([0.5], [x]), TypeError, r"np\.choose: Cannot cast array data"),
@@ -143,23 +143,20 @@ def test_the_places_of_quantiles_may_be_a_tensor(x):
         (lambda x: np.dsplit(x, 2), ValueError, r"np\.dsplit .* only works on arrays of 3"),
         (lambda x: np.take_along_axis(x, np.array([0]), 0), ValueError, r"np\.take_along_axis: "),
         (lambda x: np.pad(x, 1, "mean"), TypeError, r"np\.pad: no derivative rule covers mode="),
-        (lambda x: np.ravel(x, "K"), ValueError, r"np\.ravel: .* order 'K' is not permitted"),
-        (lambda x: np.ravel(x, "A").sum().backward(), TypeError, "depends on the memory"),
-        (lambda x: np.diag(x[None]), ValueError, r"np\.diag: v must have one axis or two"),
+        (lambda x: np.diag(x[None]), ValueError, r"np\.diag: Input must be 1- or 2-d"),
         (lambda x: np.block([[x], x]), ValueError, "List depths are mismatched"),
-        (lambda x: np.meshgrid(x[0], indexing="x"), ValueError, r"np\.meshgrid: indexing must"),
+        (lambda x: np.meshgrid(x[0], indexing="x"), ValueError, r"np\.meshgrid: Valid values"),
         (lambda x: np.sort(x, order="f"), TypeError, r"np\.sort: .* the argument order="),
         (lambda x: x.sort(), TypeError, r"use np\.sort"),
         (lambda x: x.partition(1), TypeError, r"use np\.partition"),
         (lambda x: np.fill_diagonal(x, 0), TypeError, r"np\.fill_diagonal writes into an array"),
-        (lambda x: np.reshape(x, -1, "A").sum().backward(), TypeError, "depends on the memory"),
-        (lambda x: np.gradient(x, 1.0, 1.0, 1.0), TypeError, "3 spacings for 2 axes"),
-        (lambda x: np.gradient(x, edge_order=3), ValueError, r"np\.gradient: edge_order must be 1"),
-        (lambda x: np.gradient(x[:2], edge_order=2), ValueError, "less than the length 2 of"),
+        (lambda x: np.gradient(x, 1.0, 1.0, 1.0), TypeError, r"np\.gradient: invalid number"),
+        (lambda x: np.gradient(x, edge_order=3), ValueError, "greater than 2 not supported"),
+        (lambda x: np.gradient(x[:2], edge_order=2), ValueError, "Shape of array too small"),
         (lambda x: np.average(x, 0, np.ones(4)), ValueError, r"np\.average: weights of shape"),
         (lambda x: np.average(x, (0, 1), np.ones((4, 3))), ValueError, "nor its axes"),
         *(
-            [(lambda x: np.cumulative_sum(x), ValueError, r"np\.cumulative_sum: axis is needed")]
+            [(lambda x: np.cumulative_sum(x), ValueError, r"np\.cumulative_sum: .* more than one")]
             if since("2.1")
             else []
         ),
