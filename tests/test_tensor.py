@@ -750,7 +750,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "shapes of a stack": (
         lambda t, u: np.stack([t, u[:2]]),
         ValueError,
-        "np.stack: np.concatenate of shapes (1, 3) and (1, 2)",
+        "np.stack: all input arrays must have the same shape",
     ),
     "singular matrix": (
         lambda t, u: np.linalg.solve(np.outer(t, t), u),

@@ -64,8 +64,10 @@ def _finite(call: Call) -> bool:
 
 
 def _increasing(call: Call) -> bool:
-    points = [a for a in (*call.args[1:2], *[call.kwargs.get("xp")]) if np.ndim(a) == 1]
-    return all((np.diff(np.asarray(a, float)) > 0).all() for a in points)
+    points = [
+        np.asarray(a, float) for a in (*call.args[1:2], *[call.kwargs.get("xp")]) if np.ndim(a) == 1
+    ]
+    return all((a[1:] > a[:-1]).all() for a in points)
 
 
 # Calls that are left out, and why.
@@ -75,13 +77,28 @@ EXPLAINED: dict[str, tuple[Callable[[Call], bool], str]] = {
     "np.percentile": (lambda c: not _finite(c), "as np.quantile"),
     "np.partition": (lambda c: True, "the order within the parts is open"),
     "np.gradient": (
-        lambda c: not _finite(c) or any(a.ndim and a.dtype.kind != "f" for a in c.arrays[1:]),
-        "equal coordinates divide by 0",
+        lambda c: (
+            not _finite(c)
+            or len({a.dtype for a in c.arrays}) > 1
+            or any(type(v) is int and v == 0 for v in c.args[1:])
+        ),
+        "coordinates are rounded to the result's dtype; equal ones divide by 0",
     ),
     "np.median": (lambda c: c.kwargs.get("axis") == (), "of nothing along no axis, NumPy fails"),
+    "np.linspace": (
+        lambda c: any(type(v) is int and v == 0 for v in (*c.args[2:], *c.kwargs.values())),
+        "of no numbers, NumPy's step is no array",
+    ),
     "np.meshgrid": (lambda c: isinstance(c.kwargs.get("copy"), np.ndarray), "copy= does nothing"),
     "np.cov": (lambda c: object in map(type, c.args), "an empty matrix beside an object"),
-    "np.linalg.norm": (lambda c: 0.5 in c.args[2:], "an axis is no fraction"),
+    "np.linalg.tensorsolve": (
+        lambda c: any(type(v) is tuple and v == (0, 0) for v in (*c.args, *c.kwargs.values())),
+        "one axis named twice",
+    ),
+    "np.linalg.norm": (
+        lambda c: any(type(v) is float for v in c.args[2:]),
+        "an axis is no fraction",
+    ),
 }
 
 
@@ -263,3 +280,155 @@ def test_a_wrong_formula_is_noticed(
     monkeypatch.setitem(TABLE, function, TABLE[function])
     enter_composite(function, wrong)
     assert len(tally(60, 0, [function]).differing) > 5
+
+
+# ---------------------------------------------------------------------------- found by such calls
+
+_i1, _u1 = np.array([100, 100], np.int8), np.array([200, 100], np.uint8)
+_f2 = np.ones(70_000, np.float16) / 128
+_singular = np.array([[1.0, 2.0], [0.0, 0.0]])
+_x = np.linspace(0.5, 3, 24).reshape(2, 3, 4)
+FOUND: dict[str, Call] = {
+    "trapezoid along the first axis": Call(np.trapezoid, (_x,), {"axis": 0}),
+    "trapezoid with several steps": Call(np.trapezoid, (_x,), {"axis": 0, "dx": np.arange(4.0)}),
+    "no difference": Call(np.diff, (_x,), {"n": 0, "append": 5}),
+    "polyval": Call(np.polyval, ([1.5, 2.0], np.float32([1, 2])), {}),
+    "cov": Call(np.cov, (_x[0].astype("g"),), {}),
+    "corrcoef": Call(np.corrcoef, (_x[0].astype("g"),), {}),
+    **{
+        f"{function.__name__} of {a.dtype}": Call(function, (a,), {})
+        for function in (
+            np.linalg.norm, np.average, np.gradient, np.nanmean, np.nanvar, np.nanstd,
+            np.linalg.vector_norm, np.median, np.diff,
+        )
+        for a in (_i1, _u1, np.array([True, False, True]), _f2, _x[0, 0].astype(">f8"))
+    },
+    "cond": Call(np.linalg.cond, (np.array([[100, 1], [1, 100]], np.int8),), {}),
+    "matrix_norm": Call(np.linalg.matrix_norm, (_i1[None],), {}),
+    "unsigned spacings": Call(np.gradient, (_x[0, 0], np.array([9, 5, 3, 1], np.uint8)), {}),
+    "unsigned fp": Call(np.interp, (np.array([0.5]), [0.0, 1.0], _u1), {}),
+    "an operand too many": Call(np.einsum, ("ii->i", _x[0, :, :3], _x[0, :, :3]), {}),
+    "unlike lengths": Call(np.interp, (_x[0], np.arange(3.0), np.arange(4.0)), {}),
+    "three axes": Call(np.cov, (_x,), {}),
+    "half a degree of freedom": Call(np.cov, (_x[0],), {"ddof": 0.5}),
+    "weights that sum to zero": Call(np.average, (_x[0, 0], None, np.array([1.0, -1, 1, -1])), {}),
+    "no way to sort": Call(np.sort, (_x,), {"kind": "abc"}),
+    "integers as conditions": Call(np.select, ([np.array([1, 0])], [_x[0, 0, :2]]), {}),
+    "an axis to pad": Call(np.pad, (_x, {7: 1}), {}),
+    "a power of no square": Call(np.linalg.matrix_power, (_x[0], 1), {}),
+    "ix_": Call(np.ix_, (_x[0],), {}),
+    "median of a number": Call(np.median, (np.array(1.5),), {"axis": 0}),
+    "quantile of a number": Call(np.quantile, (np.array(1.5), 0.5), {"axis": 0}),
+    "method": Call(np.quantile, (_x, 0.5), {"method": "linear"}),
+    "further positions": Call(np.median, (_x, 0, None, False, False), {}),
+    "out": Call(np.nanmean, (_x,), {"out": None, "dtype": None}),
+    "where": Call(np.sum, (_x,), {"where": True}),
+    "cond of a singular matrix": Call(np.linalg.cond, (_singular, 1), {}),
+    "cond of zeros": Call(np.linalg.cond, (np.zeros((2, 2)),), {}),
+    "median of nothing": Call(np.median, (np.empty(0),), {}),
+    "real": Call(lambda t: t.real, (_x,), {}),
+    "imag": Call(lambda t: t.imag, (_x,), {}),
+    "flat": Call(lambda t: t.flat[5], (_x,), {}),
+    "astype without a copy": Call(lambda t: t.astype("f4", copy=False), (_x,), {}),
+    "integers": Call(lambda t: np.floor(t).astype(int), (_x,), {}),
+    "solve by keyword": Call(np.linalg.solve, (np.eye(2),), {"b": np.ones(2)}),
+    "no index": Call(lambda t: t[[]], (_x,), {}),
+    "repeat of a number": Call(np.repeat, (np.array(1.5), 3), {"axis": 0}),
+    "repeat of nothing": Call(np.repeat, (np.empty((0, 3)), 2), {"axis": 0}),
+    "transpose": Call(lambda t: t.transpose(0), (_x[0, 0],), {}),
+    "roll": Call(np.roll, (_x, (), ()), {}),
+    "reshape as it lies": Call(np.reshape, (np.asfortranarray(_x), -1), {"order": "A"}),
+    "ravel as it lies": Call(np.ravel, (_x.transpose(1, 2, 0),), {"order": "K"}),
+    "average of two axes": Call(np.average, (_x, (1, 0), np.arange(6.0).reshape(3, 2)), {}),
+    "block": Call(np.block, ([[_x[0]], []],), {}),
+    "diff of a number": Call(np.diff, (np.array(1.5),), {}),
+    "qr": Call(np.linalg.qr, (_x[0, 0],), {}),
+    "svd": Call(np.linalg.svd, (_x[0, 0],), {}),
+    "power of a number": Call(np.linalg.matrix_power, (np.array(1.5), 2), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_such_calls_found(name: str) -> None:
+    found = Tally()
+    found.compare(FOUND[name])
+    assert not found.differing, found.differing
+    assert found.counts["calls"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize("order", [-1, -2, 0.5])
+def test_a_norm_of_low_order_at_zero_has_the_derivative_0(order: float) -> None:
+    np.testing.assert_array_equal(ag.grad(lambda x: np.linalg.norm(x, order))(np.zeros(2)), 0)
+
+
+def test_the_slope_between_unsigned_points_is_that_of_their_numbers() -> None:
+    points = np.array([200, 100], np.uint8)
+    assert ag.grad(lambda x: np.interp(x, [0.0, 1.0], points))(0.5) == -100
+
+
+def test_elements_in_the_order_of_memory_get_their_cotangents() -> None:
+    array = np.asfortranarray([[1.0, 2.0], [3.0, 4.0]])
+    for flat in (lambda x: np.ravel(x, "K"), lambda x: np.reshape(x, -1, order="A")):
+        gradient = ag.grad(lambda x: np.sum(flat(x) * np.arange(4)))(array)  # noqa: B023
+        np.testing.assert_array_equal(gradient, [[0, 2], [1, 3]])
+
+
+def test_integers_of_a_floor_are_plain() -> None:
+    x = ag.Tensor([1.5, 2.5], requires_grad=True)
+    places = np.floor(x).astype(int)
+    assert type(places) is np.ndarray
+    assert int(np.floor(x[1]).astype(int)) == 2
+    assert places.dtype == int
+    with pytest.raises(TypeError, match=r"np\.astype gives complex128 here"):
+        x.astype(complex)
+
+
+def test_an_array_may_be_written_to_where_nothing_asks_for_a_gradient() -> None:
+    total, t = np.zeros(2), ag.Tensor([1.0, 2.0])
+    total += t
+    np.add.at(total, [0, 0], t)
+    np.copyto(total[1:], t[:1])
+    np.testing.assert_array_equal(total, [4, 1])
+    assert np.sum(t, out=np.zeros(())) == 3
+    assert type(np.exp(t, out=total)) is np.ndarray
+    np.testing.assert_array_equal(np.add.accumulate(t).data, [1, 3])
+    np.testing.assert_array_equal(np.add(t, 1, dtype="f4").data, [2, 3])
+    with pytest.raises(TypeError, match=r"np\.exp: out="):
+        np.exp(total, out=t)
+    with pytest.raises(TypeError, match=r"np\.add\.at of a tensor"):
+        np.add.at(t, [0], 1.0)
+
+
+MESSAGES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "slogdet": (
+        lambda t: np.linalg.slogdet(t * np.zeros((2, 2)))[1].backward(),
+        "np.linalg.slogdet, backward: Singular matrix",
+    ),
+    "np.stack of nested lists": (
+        lambda t: np.stack([[t, 1.0], [0.0, t]]),
+        "np.stack of a tensor that requires a gradient would lose its derivative; use tensor.data "
+        "if that is meant, np.block to join tensors in nested lists",
+    ),
+    "np.array": (
+        lambda t: np.array([t, 2.0, t]),
+        "use tensor.data if that is meant, np.stack([t, 2.0, u]) in place of np.array([t, 2.0, u]),"
+        " np.block for nested lists",
+    ),
+    "depth": (lambda t: ag.graph(t * t, depth=-1), "ag.graph: depth counts from 0"),
+    "quantile": (lambda t: np.quantile([1.0, 2.0], t), "np.quantile of a tensor that requires"),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages(name: str) -> None:
+    call, message = MESSAGES[name]
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        call(ag.Tensor(1.0, requires_grad=True))
+
+
+def test_what_is_computed_without_a_gradient_is_looked_at_by_its_name() -> None:
+    weights = np.array([1e308, 1e308])
+    with ag.find_nonfinite(), np.errstate(all="ignore"):
+        with pytest.raises(FloatingPointError, match=r"np\.average: .* weights = 1e\+308"):
+            np.average(ag.Tensor([1.0, 2.0]), weights=weights)

@@ -65,6 +65,11 @@ def as_array(value: Any, like: Any = None) -> Any:
     return value if hasattr(value, "shape") else np.asarray(value, like=like)
 
 
+def of_dtype(array: Any, dtype: Any) -> Any:
+    """Return an array in a dtype: as it is if it has that one."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
 def in_kind(value: Any, model: Any) -> Any:
     """Return an array or number as an array of the kind of a model.
 

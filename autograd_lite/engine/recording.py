@@ -220,8 +220,8 @@ def _call_other(
             if kwargs or len(args) not in entry.direct:
                 args, kwargs = entry.bind(args, kwargs)
             return called(entry.formula, args, kwargs)
-        except (ValueError, IndexError, TypeError) as error:
-            if not str(error).startswith("np."):
+        except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+            if not str(error).startswith(entry.name):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
 
@@ -218,11 +218,9 @@ def polyval(p: Any, x: Any) -> Any:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
     x, xp, fp = as_arrays((x, xp, fp))
-    expect(xp.ndim == 1 and xp.shape == fp.shape and len(xp) >= min(1, x.size))
+    expect(xp.ndim == 1 and xp.shape == fp.shape and len(xp) > 0)
     expect(np.result_type(x, xp, fp, float).itemsize == 8)
-    x, xp, fp = (a.astype(float) for a in (x, xp, fp))
-    if not len(xp):
-        return (x + np.sum(fp)).astype(float)
+    x, xp, fp = (of_dtype(a, float) for a in (x, xp, fp))
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))
     j = np.minimum(i + 1, last)
@@ -230,7 +228,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     inside = slope * (x - xp[i]) + fp[i]
     low = fp[0] if left is None else left
     high = fp[-1] if right is None else right
-    return np.where(x < xp[0], low, np.where(x > xp[-1], high, inside)).astype(float)
+    return np.where(x < xp[0], low, np.where(x > xp[-1], high, inside))
 
 
 # Without a derivative: the results are plain arrays.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -98,7 +98,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     new = places[arr.size :].reshape(values.shape)
     places = np.insert(places[: arr.size].reshape(arr.shape), obj, new, axis)
     elements = [arr.reshape(-1), values.astype(arr.dtype).reshape(-1)]
-    return np.concatenate(elements)[places].astype(arr.dtype)
+    return of_dtype(np.concatenate(elements)[places], arr.dtype)
 
 
 @composite(np.select)

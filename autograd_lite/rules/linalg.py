@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_arrays, expect, kind, possibly
+from autograd_lite.engine.arrays import as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -122,11 +122,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         axes = range(a.ndim - axes, a.ndim), range(axes)
     over_a, over_b = (list(normalize_axis_tuple(which, x.ndim)) for x, which in zip((a, b), axes))
     summed = [a.shape[i] for i in over_a]
-    if summed != [b.shape[i] for i in over_b]:
-        raise ValueError(
-            f"np.tensordot of shapes {a.shape} and {b.shape}: axes {over_a} and {over_b} "
-            f"must have the same lengths"
-        )
+    expect(summed == [b.shape[i] for i in over_b])
     free_a = [i for i in range(a.ndim) if i not in over_a]
     free_b = [i for i in range(b.ndim) if i not in over_b]
     rows, columns = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
@@ -205,8 +201,7 @@ def matrix_power(a: Any, n: int) -> Any:
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        ones = np.eye(a.shape[-1], dtype=a.dtype, like=kind(a))
-        return np.where(False, a, ones).astype(a.dtype)
+        return of_dtype(np.where(False, a, np.eye(a.shape[-1], like=kind(a))), a.dtype)
     if n == 1:
         return np.copy(a)
     root = matrix_power(a, n // 2)
@@ -369,11 +364,8 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """Return ``x`` with ``np.tensordot(a, x, x.ndim) == b``."""
     a, b = as_arrays((a, b))
-    order = list(range(a.ndim))
-    for axis in () if axes is None else axes:
-        order.remove(axis)
-        order.append(axis)
-    a = a.transpose(order)
+    moved = [] if axes is None else list(axes)
+    a = a.transpose([i for i in range(a.ndim) if i not in moved] + moved)
     unknowns = a.shape[b.ndim - a.ndim :]
     return np.linalg.solve(a.reshape(b.size, math.prod(unknowns)), b.reshape(-1)).reshape(unknowns)
 
@@ -396,7 +388,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         raise ValueError(
             "np.linalg.lstsq: no derivative rule covers rcond= where it lowers the rank"
         )
-    a, b = a.astype(plain.dtype), b.astype(plain.dtype)
+    a, b = of_dtype(a, plain.dtype), of_dtype(b, plain.dtype)
     least = max(a.shape) * np.finfo(plain.dtype).eps if rcond is None else rcond
     x = _pseudo_inverse(a, least) @ b
     if residuals.size:
@@ -410,15 +402,15 @@ def cond(x: Any, p: Any = None) -> Any:
     """Return the condition number: the norm of a matrix times that of its inverse."""
     if p in (None, 2, -2):
         s = np.linalg.svd(x, compute_uv=False)
-        ans = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-        return np.where(s[..., 0] == 0, math.inf, ans).astype(s.dtype)
+        largest, least = s[..., 0], s[..., -1]
+        return np.where(largest == 0, math.inf, least / largest if p == -2 else largest / least)
     axes = (-2, -1)
     try:
         return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)
     except np.linalg.LinAlgError:
         singular = np.isinf(np.linalg.cond(bare(x), p))
         regular = np.where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
-        return np.where(singular, math.inf, cond(regular, p)).astype(x.dtype)
+        return np.where(singular, math.inf, cond(regular, p))
 
 
 # ---------------------------------------------------------------------------- factors

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -196,26 +196,19 @@ def average(
 ) -> Any:
     """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
     a = as_array(a)
-    if axis is not None:
-        normalize_axis_tuple(axis, a.ndim)
-    if weights is None and not returned:
-        return np.mean(a, axis=axis, keepdims=keepdims)
-    weighted = weights is not None
-    weights = as_array(weights, kind(a)) if weighted else np.ones_like(a)
+    axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
+    if weights is None:
+        ans = np.mean(a, axis=axis, keepdims=keepdims)
+        return (ans, np.full_like(bare(ans), a.size / ans.size)) if returned else ans
+    weights = as_array(weights, kind(a))
     if weights.shape != a.shape:
-        expect(axis is not None)
-        axes = normalize_axis_tuple(axis, a.ndim)
-        if weights.shape != tuple(a.shape[i] for i in axes):
-            raise ValueError(
-                f"np.average: weights of shape {weights.shape} fit neither an array of shape "
-                f"{a.shape} nor its axes {axes}"
-            )
+        expect(axis is not None and weights.shape == tuple(a.shape[i] for i in axes))
         weights = weights.transpose(sorted(range(len(axes)), key=axes.__getitem__))
         weights = weights.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)])
     dtype = np.result_type(a.dtype, weights.dtype, *["f8"] * (a.dtype.kind != "f"))
-    a, weights = a.astype(dtype), weights.astype(dtype)
+    a, weights = of_dtype(a, dtype), of_dtype(weights, dtype)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
-    expect(not weighted or kind(total) is not None or bare(total).all())
+    expect(kind(total) is not None or bare(total).all())
     ans = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (ans, total) if returned else ans
 
@@ -259,7 +252,7 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
         step = following - ans
         between = np.where(weight < 0.5, ans + step * weight, following - step * (1 - weight))
         ans = np.where(weight == 0, ans, between)
-    ans = _nan_if_any(ans, x).astype(dtype)
+    ans = of_dtype(_nan_if_any(ans, x), dtype)
     return np.expand_dims(ans, axes) if keepdims else ans
 
 
@@ -271,7 +264,7 @@ def cov(
     given = as_arrays(v for v in (m, y) if v is not None)
     expect(max(v.ndim for v in given) <= 2 and ddof in (None, math.floor(ddof or 0)))
     variables = [np.atleast_2d(v if rowvar or v.ndim < 2 else v.T) for v in given]
-    x = np.concatenate(variables).astype(np.result_type(float, *given))
+    x = of_dtype(np.concatenate(variables), np.result_type(float, *given))
     x = x - np.mean(x, axis=1, keepdims=True)
     count = x.shape[1] - ((not bias) if ddof is None else ddof)
     return np.squeeze(x @ x.T * np.true_divide(1, max(count, 0)))
@@ -297,7 +290,7 @@ def _count(a: Any, axis: Any, keepdims: bool) -> Any:
 
 def _per(total: Any, count: Any) -> Any:
     """Return ``total / count``, of the dtype of the total, which the count may not fit."""
-    return (total / count).astype(total.dtype)
+    return of_dtype(total / count, total.dtype)
 
 
 @composite(np.nanvar)
@@ -362,8 +355,9 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     """
     f = _floating(as_array(f))
     axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
-    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
-    expect(len(spacings) == len(axes))
+    varargs = varargs or (1.0,)
+    spacings = varargs * len(axes) if len(varargs) == 1 and np.ndim(varargs[0]) == 0 else varargs
+    expect(len(spacings) == len(axes) and edge_order in (1, 2))
     results = [_gradient(f, h, i, edge_order) for h, i in zip(spacings, axes)]
     return results[0] if len(axes) == 1 else tuple(results)
 
@@ -378,17 +372,17 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     x = f.swapaxes(axis, -1)
     n = x.shape[-1]
     spacing = _floating(as_array(spacing, kind(f)))
-    expect(edge_order in (1, 2) and n > edge_order)
-    expect(spacing.dtype.kind == "f" and spacing.shape in ((), (n,)))
+    expect(n > edge_order and spacing.dtype.kind == "f" and spacing.shape in ((), (n,)))
     steps = diff(spacing) if spacing.ndim else np.broadcast_to(spacing, (n - 1,))
-    steps = steps.astype(f.dtype)
+    steps = of_dtype(steps, f.dtype)
     slopes = (x[..., 1:] - x[..., :-1]) / steps
     left, right = steps[:-1], steps[1:]
     inner = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
     first, last = slopes[..., :1], slopes[..., -1:]
     if edge_order == 2:
         first, last = 2 * first - inner[..., :1], 2 * last - inner[..., -1:]
-    return np.concatenate([first, inner, last], axis=-1).swapaxes(axis, -1).astype(f.dtype)
+    ans = np.concatenate([first, inner, last], axis=-1).swapaxes(axis, -1)
+    return of_dtype(ans, f.dtype)
 
 
 # ---------------------------------------------------------------------------- norms
@@ -447,8 +441,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
 @composite(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Return the norm of vectors, which may spread over several axes."""
-    if axis is not None:
-        normalize_axis_tuple(axis, x.ndim)
+    normalize_axis_tuple(() if axis is None else axis, x.ndim)  # or it raises
     ans = norm(_merged(x, axis), ord, -1)
     return _restored(ans, x, axis) if keepdims else ans
 

@@ -68,8 +68,7 @@ def _joined_blocks(arrays: Any) -> tuple[Any, int]:
     if not isinstance(arrays, list):
         return as_array(arrays), 0
     parts, depths = zip(*map(_joined_blocks, arrays))
-    if len(set(depths)) > 1:
-        raise ValueError("np.block: List depths are mismatched; nest all arrays equally deep")
+    expect(len(set(depths)) == 1)
     depth = depths[0] + 1
     ndim = max(depth, *(a.ndim for a in parts))
     return concatenate([_with_axes(a, ndim) for a in parts], -depth), depth
@@ -171,9 +170,9 @@ def ix_(*args: Any) -> Any:
     """Return sequences reshaped to broadcast against each other; the places of true in masks."""
     arrays = as_arrays(args)
     expect(all(a.ndim == 1 for a in arrays))
-    chosen = [np.flatnonzero(a) if a.dtype == bool else a for a in arrays]
-    empty = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
-    return _open_mesh([a.astype(np.intp) if e else a for a, e in zip(chosen, empty)])
+    lists = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
+    of = [np.flatnonzero(a) if a.dtype == bool or empty else a for a, empty in zip(arrays, lists)]
+    return _open_mesh(of)
 
 
 @primitive(lambda g, like, width: g[tuple(slice(b, b + n) for (b, _), n in zip(width, like.shape))])

@@ -139,7 +139,7 @@ def test_real_eigenvalues_are_real_whatever_numpy_makes_of_them():
         (lambda a: np.linalg.qr(a, "raw"), r"np\.linalg\.qr: no derivative rule covers mode='raw'"),
         (lambda a: np.linalg.qr(a.T, "complete"), r"np\.linalg\.qr: .* use 'reduced' or 'r'"),
         (lambda a: np.cross(a[:, :2], a[:, :2]), r"np\.cross: .* append a 0"),
-        (lambda a: np.tensordot(a, a, 1), r"np\.tensordot of shapes \(2, 3\) and \(2, 3\)"),
+        (lambda a: np.tensordot(a, a, 1), r"np\.tensordot: shape-mismatch for sum"),
         (lambda a: np.einsum("ij->ik", a), r"np\.einsum of shape \(2, 3\): "),
         (lambda a: np.einsum("ijk", a), r"np\.einsum of shape \(2, 3\): "),
         (lambda a: np.einsum("ii", a), r"np\.einsum of shape \(2, 3\): "),
@@ -158,7 +158,7 @@ def test_real_eigenvalues_are_real_whatever_numpy_makes_of_them():
             lambda a: np.gradient(a, [1.0, 2.0], axis=1),
             r"np\.gradient: when 1d, distances must match",
         ),
-        (lambda a: np.linalg.outer(a, a), r"np\.linalg\.outer: .* of shapes \(2, 3\)"),
+        (lambda a: np.linalg.outer(a, a), r"np\.linalg\.outer: .* x1\.ndim=2"),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(call, message):
