@@ -61,3 +61,15 @@ def _names_of_docstrings(doctest_namespace: dict[str, Any]) -> None:
     import autograd_lite as ag
 
     doctest_namespace.update(np=np, ag=ag)
+
+
+@pytest.fixture(autouse=True)
+def _rules_of_docstrings(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Leave the rules that a docstring's example enters to that example."""
+    from autograd_lite.engine.table import TABLE
+
+    before = dict(TABLE) if isinstance(request.node, pytest.DoctestItem) else None
+    yield
+    if before is not None:
+        TABLE.clear()
+        TABLE.update(before)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import ordinary, values_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import count, generator, positive
 
@@ -74,7 +75,7 @@ class Batches:
         if not arrays or any(isinstance(a, Mapping) for a in arrays):
             raise TypeError("Batches: expected one or more arrays or sequences, and no dictionary")
         count("Batches", batch_size=batch_size)
-        self.arrays = [_indexed(a) for a in arrays]
+        self.arrays = [_indexed(ordinary(a, "Batches")) for a in arrays]
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"Batches: the lengths differ: {', '.join(map(str, lengths))}")
@@ -144,10 +145,9 @@ class Batches:
 
 def _indexed(source: Any) -> Any:
     """Return what has a length and is indexed by place."""
-    # Tables and columns of pandas are indexed by label, except with iloc.
-    if hasattr(source, "__array__") and (
-        hasattr(source, "iloc") or not hasattr(source, "__getitem__")
-    ):
+    # pandas indexes by label, except with iloc; a memoryview by one number.
+    by_place = hasattr(source, "__getitem__") and not hasattr(source, "iloc")
+    if isinstance(source, memoryview) or (hasattr(source, "__array__") and not by_place):
         return np.asarray(source)
     try:
         len(source)
@@ -172,9 +172,9 @@ def _items(source: Any, picked: Any) -> Any:
         return source[picked].copy()
     if hasattr(source, "shape"):
         if whole or isinstance(source, (np.ndarray, Tensor)):
-            return source[picked]
+            return values_of(source[picked], "Batches")
         order = np.argsort(picked)
-        return source[picked[order]][np.argsort(order)]
+        return values_of(source[picked[order]], "Batches")[np.argsort(order)]
     places = range(len(source))[picked] if isinstance(picked, slice) else picked.tolist()
     items = [source[i] for i in places]
     if isinstance(items[0], tuple):
@@ -230,7 +230,7 @@ def train_test_split(
     (array([0, 1, 4, 5]), array([2, 3]))
     """
     generator("train_test_split", rng)
-    sources = [np.asarray(a) for a in arrays]
+    sources = [np.asarray(ordinary(a, "train_test_split")) for a in arrays]
     if not sources or len({len(a) for a in sources}) > 1:
         raise ValueError(
             f"train_test_split: expected arrays of one length, got {[len(a) for a in sources]}"

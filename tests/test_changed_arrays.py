@@ -386,6 +386,23 @@ def test_result_that_a_function_returned_as_a_view_of_a_constant() -> None:
         loss.backward()
 
 
+@pytest.mark.parametrize("asked_before", [True, False])
+def test_leaf_written_to_while_its_requires_grad_is_off(asked_before: bool) -> None:
+    w = _variable(3)
+    if asked_before:
+        _ = w.data
+    loss = np.sum(w * w)
+    w.requires_grad = False
+    w.data[0] = 100
+    w.requires_grad = True
+    _right_or_refused(loss, w, np.ones(3))
+    assert w.data[0] == 100
+    loss = np.sum(w * w)
+    w.zero_grad()
+    loss.backward()
+    np.testing.assert_array_equal(w.grad, [200, 1, 1])
+
+
 # ---------------------------------------------------------------------------- what must not raise
 
 
@@ -476,6 +493,34 @@ def test_read_only_array_made_writeable_again() -> None:
     loss.backward()
     a.flags.writeable = True
     a[0] = 10
+    with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("size", [3, 2_000, 100_000])
+@pytest.mark.parametrize("change", CHANGES)
+def test_read_only_array_changed_and_made_read_only_again(size: int, change: Any) -> None:
+    """A large one is looked at in 64 places: filled anew it shows, one changed cell does not."""
+    x, w = np.random.default_rng(0).normal(size=size), _variable(size)
+    x.flags.writeable = False
+    loss = np.sum(w * x)
+    loss.backward()
+    x.flags.writeable = True
+    change(x)
+    x.flags.writeable = False
+    if x.nbytes > 1 << 14 and change is _one_cell:
+        loss.backward()
+        return
+    with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
+        loss.backward()
+
+
+def test_dtype_reinterpreted_in_place() -> None:
+    w, x = _variable(3), np.arange(3.0)
+    loss = np.sum(w * x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy is about to deprecate it
+        x.dtype = np.int64  # type: ignore[misc]
     with pytest.raises(RuntimeError, match=r"np.multiply: its argument y, .* was changed"):
         loss.backward()
 

@@ -81,7 +81,8 @@ def test_recorded_result_says_what_to_do(duplicate: Any) -> None:
         TypeError,
         match=re.escape(
             "a recorded result cannot be pickled or copied without its graph; "
-            "use tensor.detach() to keep its values"
+            "use tensor.detach() to keep its values, np.copy(tensor) for a copy that gradients "
+            "flow through"
         ),
     ):
         duplicate(y)
@@ -107,5 +108,77 @@ def test_deep_graph_is_refused_without_recursion(duplicate: Any, deep: Any) -> N
 def test_gradient_that_is_a_tensor(duplicate: Any) -> None:
     w = ag.Tensor([1.0, 2.0], requires_grad=True)
     np.sum(w**3).backward(create_graph=True)
-    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+    message = re.escape(
+        "the .grad of this tensor is recorded (create_graph=True) and cannot be pickled or copied "
+        "without its graph; set .grad to its values, tensor.grad.data, or to None"
+    )
+    with pytest.raises(TypeError, match=message):
         duplicate(w)
+    with pytest.raises(TypeError, match=message):
+        copy.copy(w)
+    w.grad = w.grad.data
+    np.testing.assert_array_equal(duplicate(w).grad, [3, 12])
+
+
+def test_shallow_copy_is_a_leaf_of_its_own() -> None:
+    w = ag.Tensor([3.0, 4.0], requires_grad=True, name="w")
+    w.grad = np.array([3.0, 4.0])
+    v = copy.copy(w)
+    assert (v.name, v.requires_grad) == ("w", True)
+    v.data[0] = 7.0
+    assert ag.optim.clip_grad_norm([v, w], 1.0) == pytest.approx(np.sqrt(50))
+    np.testing.assert_allclose(w.grad, np.array([3, 4]) / np.sqrt(50), rtol=1e-6)
+    np.testing.assert_array_equal(w.data, [3, 4])
+
+
+# ---------------------------------------------------------------------------- in transforms
+
+X = np.array([0.3, -0.8, 1.7])
+FOLLOWED: dict[str, Callable[[Any], Any]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "deepcopy of a dictionary": lambda x: copy.deepcopy({"x": x})["x"],
+    "copy of a result": lambda x: copy.copy(x * 1.0),
+    "copy of a copy": lambda x: copy.copy(copy.deepcopy(x)),
+}
+each_followed = pytest.mark.parametrize("duplicate", FOLLOWED.values(), ids=FOLLOWED)
+
+
+@each_followed
+def test_gradient_follows_a_copy_of_the_argument(duplicate: Any) -> None:
+    def f(x: Any) -> Any:
+        return np.sum(duplicate(x) ** 3)
+
+    np.testing.assert_allclose(ag.grad(f)(X), 3 * X**2)
+    np.testing.assert_allclose(ag.grad(f)(ag.Tensor(X)).data, 3 * X**2)
+    np.testing.assert_allclose(ag.hessian(f)(X), np.diag(6 * X))
+    np.testing.assert_allclose(ag.jvp(f, (X,), (np.ones(3),))[1], np.sum(3 * X**2))
+    np.testing.assert_allclose(ag.hvp(f, (X,), (np.ones(3),))[0], 6 * X)
+    w = ag.Tensor(X, requires_grad=True)
+    np.sum(ag.grad(f)(w) ** 2).backward()  # 9 x⁴
+    np.testing.assert_allclose(w.grad, 36 * X**3)
+
+
+def test_copy_of_a_parameter_in_a_transform_is_a_leaf_as_elsewhere() -> None:
+    w = ag.Tensor(2.0, requires_grad=True)
+    seen = []
+
+    def f(x: Any) -> Any:
+        seen.append(copy.deepcopy(w))
+        return x * seen[-1]
+
+    assert ag.grad(f)(3.0) == 2.0
+    assert seen[0].is_leaf
+    assert seen[0].requires_grad
+
+
+def test_argument_of_a_transform_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError, match=r"cannot be pickled or copied .* np\.copy"):
+        ag.grad(lambda x: np.sum(pickle.loads(pickle.dumps(x))))(X)
+
+
+def test_argument_that_outlives_its_transform_is_not_copied() -> None:
+    seen = []
+    ag.grad(lambda x: seen.append(x) or np.sum(x))(X)
+    with pytest.raises(TypeError, match="cannot be pickled or copied"):
+        copy.copy(seen[0])

@@ -7,6 +7,7 @@ function allows it: good to about 12 digits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +87,8 @@ class Numeric:
             if level >= 2 and error <= max(rtol * max(size, abs(value)), 2 * rounding):
                 break
         with np.errstate(all="ignore"):
-            significant = bends[-1] > max(1e-4 * max(size, abs(value)), 1e4 * error, 1e-12 / h)
+            least = max(1e-4 * max(size, abs(value)), 1e4 * error, 1e2 * rounding, 1e-12 / h)
+            significant = bends[-1] > least
             bend = bends[-1] / bends[-3] if significant else 0
         return Slope(value, error, bend)
 
@@ -95,6 +97,25 @@ class Numeric:
         v = self.unit(i)
         value, error, bend = self.along(v, rtol, v[i] * size)
         return Slope(value / v[i], error / v[i], bend)
+
+    def noise(self, i: int) -> Any:
+        """Return what rounding of the function's values makes of the derivative in one cell."""
+        if self.eps > 1e-12:
+            return 0.0
+        return 1e4 * self.grain / self.eps**0.125 / self.unit(i)[i]
+
+    @cached_property
+    def grain(self) -> Any:
+        """How far rounding moves the function's values: the size of their fourth differences."""
+        sizes = np.where(self.x == 0, 1, np.minimum(1, abs(self.x)))
+        v = np.maximum(self.eps**0.3 * sizes, 1e3 * self.eps * abs(self.x))
+        v = v * np.random.default_rng(0).uniform(-1, 1, len(v))
+        with np.errstate(all="ignore"):
+            sides = [  # of the point, at which there may be a kink
+                np.max(np.abs(np.diff([self(self.x + k * v) for k in range(start, start + 9)], 4)))
+                for start in (-20, 12)
+            ]
+            return np.fmax(np.min(sides), self.eps * abs(self.here))
 
     def unit(self, i: int) -> Any:
         """Return the direction of a cell, of the length of the cell's steps."""
@@ -130,5 +151,6 @@ class Numeric:
                 slopes.append([(self(self.x + s * v) - self.here) / (s * v[i]) for s in (-h, h)])
         far, near = (abs(after - before) for before, after in slopes)
         before, after = (float(slope) + 0.0 for slope in slopes[1])
-        kink = 0.1 * far < near < 10 * far and near > 1e-4 * max(abs(before), abs(after))
+        least = 1e-4 * max(abs(before), abs(after)) + 1e2 * self.grain / 1e-6 / v[i]
+        kink = 0.1 * far < near < 10 * far and near > least
         return before, after, bool(kink)

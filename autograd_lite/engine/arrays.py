@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import MutableSequence
 from typing import Any
 
 import numpy as np
+
+MASKED = "the mask of a masked array would be lost; pass array.filled(value), or the values with "
+MASKED += "np.where"
 
 
 def ordinary(array: Any, caller: str) -> Any:
@@ -23,11 +27,65 @@ def ordinary(array: Any, caller: str) -> Any:
             f"{caller}: np.matrix multiplies in its own way; pass np.asarray(matrix) instead"
         )
     if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{caller}: {MASKED}")
+    if type(array).__array_ufunc__ is not np.ndarray.__array_ufunc__:
         raise TypeError(
-            f"{caller}: the mask of a masked array would be lost; pass array.filled(value), or "
-            f"the values with np.where"
+            f"{caller}: {_kind(array)} has an arithmetic of its own, which would be lost; pass "
+            f"np.asarray of it"
         )
     return array
+
+
+def values_of(value: Any, caller: str, *, always: bool = False) -> Any:
+    """Return an array of any other kind as an ndarray: its values by position, a copy.
+
+    What is no array is returned as it is (unless it must ``always`` be one), and so is an array of
+    another library that speaks both of NumPy's protocols.
+
+    Raises
+    ------
+    TypeError
+        If they are no numbers, or the array does not give them.
+    """
+    if not (holds_values(value.__class__) or always):
+        return value
+    if isinstance(value, np.generic) or is_foreign(value):
+        return value
+    if isinstance(value, np.ndarray):
+        return np.asarray(ordinary(value, caller))
+    try:
+        array = np.array(value)
+    except (TypeError, RuntimeError) as error:
+        if not hasattr(value, "__array__"):
+            raise
+        raise TypeError(f"{caller}: {_kind(value)} is not taken as an array: {error}") from error
+    if array.dtype.kind not in "fiubc":
+        raise TypeError(
+            f"{caller}: {_kind(value)} of dtype {getattr(value, 'dtype', array.dtype)} holds no "
+            f"numbers; {remedy(array.dtype)}"
+        )
+    array.setflags(write=False)
+    return array
+
+
+@functools.lru_cache(maxsize=1024)
+def holds_values(kind: type) -> bool:
+    """Whether objects of a class may be arrays, or sequences whose items may change."""
+    sequence = issubclass(kind, (memoryview, MutableSequence)) and not issubclass(kind, list)
+    return (hasattr(kind, "__array__") and not issubclass(kind, np.generic)) or sequence
+
+
+def _kind(value: Any) -> str:
+    """Return the name of a value's class with its library: pandas.Series."""
+    root, name = type(value).__module__.partition(".")[0], type(value).__name__
+    return name if root == "builtins" else f"{root}.{name}"
+
+
+def remedy(dtype: Any) -> str:
+    """Return what to pass in place of values that are no numbers."""
+    if dtype.kind in "mM":
+        return "pass times as numbers, (t - start) / np.timedelta64(1, 's')"
+    return "pass numbers, such as np.asarray(values, float)"
 
 
 def is_foreign(value: Any) -> bool:
@@ -61,8 +119,15 @@ def kind(*arrays: Any) -> Any:
 
 
 def as_array(value: Any, like: Any = None) -> Any:
-    """Return a list or number as an array of a :func:`kind`, an array or tensor as it is."""
-    return value if hasattr(value, "shape") else np.asarray(value, like=like)
+    """Return anything but an array that speaks NumPy's protocols, or a tensor, as one of a kind."""
+    if _speaks_numpy(value.__class__):
+        return value
+    return np.asarray(values_of(value, "an argument"), like=like)
+
+
+@functools.lru_cache(maxsize=1024)
+def _speaks_numpy(kind: type) -> bool:
+    return hasattr(kind, "__array_function__") or issubclass(kind, np.generic)
 
 
 def of_dtype(array: Any, dtype: Any) -> Any:
@@ -86,7 +151,7 @@ def as_arrays(values: Any) -> list[Any]:
     """Return lists and numbers as arrays of the kind of their neighbours."""
     arrays = list(values)
     for array in arrays:
-        if not hasattr(array, "shape"):
+        if not _speaks_numpy(array.__class__):
             like = kind(*arrays)
             return [as_array(array, like) for array in arrays]
     return arrays

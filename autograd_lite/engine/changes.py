@@ -3,7 +3,8 @@
 * A read-only array cannot change. A tensor's own array is read-only until it is asked for
   (``tensor.data``), and those of recorded results are for ever: they need no watching.
 * Any other ndarray that a rule reads leaves a fingerprint at the call, compared when its gradient
-  is computed. So does one that its owner made read-only: it must be read-only still.
+  is computed. One that its owner made read-only must be read-only still, and the same where it is
+  looked at: whole if it is small, else in 64 places.
 * What an optimiser writes to is a leaf's own array, written to without a copy. The leaf notes when,
   and a graph that took it before refuses to be differentiated, whether or not its rules read the
   values. So it does where ``tensor.data`` was replaced, or written to since it was asked for.
@@ -16,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import remedy
 from autograd_lite.engine.nodes import Leaf, Node, births
 from autograd_lite.engine.table import Plan
 
 _EXACT = 1 << 20  # bytes up to which a fingerprint is the content: a copy is the quickest, there
-Watched = tuple[Any, Any, bytearray | None, int]  # array, shape, fingerprint or None, argument
+_WHOLE = 1 << 14  # bytes up to which a read-only array is looked at whole
+# An array, its shape, its dtype, its fingerprint (bytes, if it was read-only), its argument:
+Watched = tuple[Any, Any, Any, bytes | bytearray, int]
 
 
 def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | None:
@@ -37,8 +41,12 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
             continue
         for array in items:
             if isinstance(array, np.ndarray):
-                content = None if is_frozen(array) else fingerprint(array)
-                found.append((array, array.shape, content, source))
+                dtype = array.dtype
+                if dtype.hasobject:
+                    raise TypeError(f"{plan.primitive.name} of {dtype}: {remedy(dtype)}")
+                changes = array.flags.writeable or not is_frozen(array)
+                content = fingerprint(array) if changes else _glimpse(array)
+                found.append((array, array.shape, dtype, content, source))
     return found or None
 
 
@@ -70,7 +78,10 @@ def fingerprint(array: Any) -> bytearray:
 def _content(array: Any) -> Any:
     """Return a fingerprint's bytes, not copied where they are the array's own."""
     if array.nbytes <= _EXACT:
-        return array.data if array.flags.c_contiguous else array.tobytes()
+        try:
+            return array.data if array.flags.c_contiguous else array.tobytes()
+        except ValueError:  # times are in no buffer
+            return array.tobytes()
     raw = array.ravel(order="K").view(np.uint8)
     words = raw[: len(raw) // 8 * 8].view(np.uint64)
     parts = [raw[len(words) * 8 :]]
@@ -80,11 +91,21 @@ def _content(array: Any) -> Any:
     return b"".join(part.tobytes() for part in parts)
 
 
+def _glimpse(array: Any) -> bytes:
+    """Return what tells an array that was made writeable, and changed, as a rule does change it."""
+    if array.nbytes <= _WHOLE:
+        return array.tobytes()  # type: ignore[no-any-return]
+    return array.flat[:: array.size // 64].tobytes()  # type: ignore[no-any-return]
+
+
 def changed_argument(node: Node) -> tuple[Any, int] | None:
     """Return an array that a rule reads and that changed since the call, and its argument."""
-    for array, shape, before, place in node.watched or ():
-        same = is_frozen(array) if before is None else before == _content(array)
-        if not same or array.shape != shape:
+    for array, shape, dtype, before, place in node.watched or ():
+        if before.__class__ is bytearray:
+            same = before == _content(array)
+        else:
+            same = is_frozen(array) and before == _glimpse(array)
+        if not same or array.shape != shape or array.dtype is not dtype:
             return array, place
     return None
 

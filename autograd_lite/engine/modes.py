@@ -41,6 +41,7 @@ class Mode:
 
     records: bool
     observers: tuple[Observer, ...]
+    transforms: bool = False  # whether a transform is applying its function
 
 
 mode: ContextVar[Mode] = ContextVar("autograd_lite_mode", default=Mode(True, ()))  # noqa: B039
@@ -71,7 +72,7 @@ def _in_mode(new: Mode) -> Iterator[None]:
 
 def recording_on() -> Any:
     """Return a context that records also inside ``no_grad``: what a transform needs as it runs."""
-    return _in_mode(replace(mode.get(), records=True))
+    return _in_mode(replace(mode.get(), records=True, transforms=True))
 
 
 def observing(observer: Observer) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import remedy
 from autograd_lite.engine.places import hide, library_frames
 
 _SHORT = {"numpy": "np", "scipy": "scipy", "autograd_lite": "ag", "matplotlib": "plt"}
@@ -97,8 +98,17 @@ def name_error(error: Exception, name: str) -> None:
         error.add_note(f"in {name}")
 
 
+def check_numbers(error: Exception, name: str, arguments: Sequence[Any]) -> None:
+    """Say what to pass in place of times, text or objects, if a function raised on them."""
+    for argument in arguments:
+        dtype = getattr(argument, "dtype", None)
+        if getattr(dtype, "kind", "f") in "mMUSO":
+            raise TypeError(f"{name} of {dtype}: {remedy(dtype)}") from error
+
+
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
+    check_numbers(error, name, arguments)
     shapes = [
         str(tuple(a.shape)) for a in arguments if hasattr(a, "shape") and not isinstance(a, type)
     ]

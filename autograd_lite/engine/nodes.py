@@ -85,6 +85,19 @@ class Leaf(Node):
         self.retired = False  # whether requires_grad was switched off
 
 
+class Argument(Leaf):
+    """A leaf that stands for an argument of a function that a transform applies.
+
+    Copies of it are recorded. ``over`` says that the function has returned.
+    """
+
+    __slots__ = ("over",)
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.over = False
+
+
 class Note:
     """What graphs may show of a recorded call: each None until there is something to say."""
 

@@ -10,14 +10,21 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import kind, like_sequence, ordinary
+from autograd_lite.engine.arrays import holds_values, kind, like_sequence, values_of
 from autograd_lite.engine.modes import mode
-from autograd_lite.engine.names import name_error, name_of, name_shapes, outermost_function
+from autograd_lite.engine.names import (
+    check_numbers,
+    name_error,
+    name_of,
+    name_shapes,
+    outermost_function,
+)
 from autograd_lite.engine.nodes import Node, births
 from autograd_lite.engine.places import called, called_by_the_user
 from autograd_lite.engine.results import SMALL
@@ -25,7 +32,8 @@ from autograd_lite.engine.table import LATE_RULES, TABLE, Composite, Constant, P
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that nobody can change
-_ARRAYS = frozenset([np.ndarray, tuple])  # an index that is a tuple may hold arrays
+# What holds no array of another kind; tensor.py adds the class of tensors.
+KNOWN: set[type] = {*_NUMBERS, list, str, NoneType, type(...), np.ndarray}
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
 _new = object.__new__
 
@@ -80,7 +88,7 @@ def call(
             arguments.append(argument)
         else:
             exposed |= bit
-            ready = argument.__class__ in _ARRAYS
+            ready = argument.__class__ in entry.kept
             arguments.append(argument if ready else _taken(argument, entry, args, bit))
         bit <<= 1
     here = mode.get()
@@ -153,9 +161,10 @@ def _taken(argument: Any, entry: Primitive, args: Sequence[Any], bit: int) -> An
         if entry.broadcasts and bit >> len(entry.rules) == 0:  # an array, no option
             return np.array(argument, like=kind(*args))
         return list(argument)
-    if entry.ufunc and not hasattr(argument, "dtype"):
-        return np.array(argument, like=kind(*args))
-    return ordinary(argument, entry.name)
+    if not (entry.ufunc or holds_values(argument.__class__)):
+        return argument
+    values = values_of(argument, entry.name, always=entry.ufunc)
+    return values if values is argument else np.asarray(values, like=kind(*args))
 
 
 def _unrecorded(
@@ -182,7 +191,7 @@ def plainly(
 ) -> Any:
     """Return what NumPy makes of the values, errors included: where no gradient is asked for."""
     __tracebackhide__ = True
-    arguments, options = [bare(ordinary(a, entry.name)) for a in args], bare(kwargs)
+    arguments, options = [bare(known(a, entry.name)) for a in args], bare(kwargs)
     try:
         ans = called(run, arguments, options)
     except Exception as error:
@@ -212,6 +221,13 @@ def _call_other(
 ) -> Any:
     """Apply a function that has no rules of its own."""
     __tracebackhide__ = True
+    if entry is not None:
+        for argument in args:
+            if argument.__class__ not in KNOWN:
+                args = known(tuple(args), entry.name)
+                break
+        if kwargs:
+            kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
         if not is_differentiated(args, kwargs) and kind(*args) is None:
             return plainly(entry, function, args, kwargs)
@@ -221,12 +237,18 @@ def _call_other(
                 args, kwargs = entry.bind(args, kwargs)
             return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+            check_numbers(error, entry.name, [*args, *kwargs.values()])
             if not str(error).startswith(entry.name):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
-        return called(function, bare(tuple(args)), bare(kwargs))
+        arguments = bare(tuple(args))
+        try:
+            return called(function, arguments, bare(kwargs))
+        except TypeError as error:
+            check_numbers(error, entry.name, arguments)
+            raise
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
@@ -263,8 +285,20 @@ def wrap(array: Any, node: Node | None) -> Any:
     return tensor
 
 
+def known(value: Any, caller: str) -> Any:
+    """Return an array of any other kind as an ndarray, also in a tuple, such as an index.
+
+    Those in a list are taken where they are read, each by itself.
+    """
+    if value.__class__ is tuple and not KNOWN.issuperset(map(type, value)):
+        return tuple([known(item, caller) for item in value])
+    return value if value.__class__ in KNOWN else values_of(value, caller)
+
+
 def bare(value: Any) -> Any:
     """Return a value with the tensors in it, also inside lists, tuples and dicts, as arrays."""
+    if value.__class__ in _NUMBERS:
+        return value
     if isinstance(value, Tensor):
         return value._values
     if type(value) in (list, tuple):

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from autograd_lite.engine.arrays import ordinary
+from autograd_lite.engine.arrays import remedy, values_of
 from autograd_lite.engine.nodes import Node
 from autograd_lite.engine.table import TABLE, Plan, Primitive, derivative
 
@@ -30,7 +30,7 @@ def own(
     ans, residual = ans if plan.leaves_residual else (ans, None)
     if ans.__class__ is not np.ndarray:
         if not isinstance(ans, np.generic):
-            _check_kind(ans, plan.primitive.name)
+            ans = _known_kind(ans, plan.primitive.name)
         return ans, residual, False, False
     owner: Any = ans.base
     for i, argument in enumerate(arguments):
@@ -42,14 +42,14 @@ def own(
     return ans, residual, owner is not None, owner is not None
 
 
-def _check_kind(ans: Any, name: str) -> None:
-    """Raise for a result that is a tensor, or an array of a kind that rules do not know."""
+def _known_kind(ans: Any, name: str) -> Any:
+    """Return a result of another kind as an ndarray; raise for a tensor, or what holds none."""
     if hasattr(ans, "_node"):
         raise TypeError(
             f"{name} computed with a tensor that is not one of its arguments itself; pass every "
             f"tensor as an argument of its own, not in a list, dict or closure"
         )
-    ordinary(ans, name)
+    return values_of(ans, name)
 
 
 def plain(entry: Primitive, ans: Any) -> Any:
@@ -60,11 +60,11 @@ def plain(entry: Primitive, ans: Any) -> Any:
     TypeError
         If a function gives other than floating-point numbers unasked.
     """
-    if entry.function is np.astype and ans.dtype.kind in "biu":
+    kind, message = ans.dtype.kind, f"{entry.name} gives {ans.dtype} here; only real"
+    if entry.function is np.astype and kind in "biu":
         return ans
-    raise TypeError(
-        f"{entry.name} gives {ans.dtype} here; only real floating-point results have a gradient"
-    )
+    message += " floating-point results have a gradient"
+    raise TypeError(message + f"; {remedy(ans.dtype)}" * (kind in "mMOUS"))
 
 
 class Outputs:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ class Primitive:
         self.function = function
         self.name = name or name_of(function)
         self.ufunc = isinstance(function, np.ufunc)
+        self.kept = (np.ndarray,) if self.ufunc else (np.ndarray, tuple)  # a tuple may be an index
         self.broadcasts = self.ufunc if broadcasts is None else broadcasts
         self.elementwise = self.ufunc and function.signature is None  # type: ignore[attr-defined]
         self.selects = selects
@@ -247,7 +249,9 @@ class Primitive:
             tuple((rule, None if slots == everything else _picker(slots)) for rule, slots in rules),
             sources,
             arguments,
-            sum(1 << s if s != self.variadic else -1 << s for _, s in arguments),
+            functools.reduce(
+                operator.or_, (1 << s if s != self.variadic else -1 << s for _, s in arguments), 0
+            ),
             run,
             bound,
             self.recorded is not None,

@@ -11,28 +11,22 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
+from types import NoneType
 from typing import Any, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, in_kind, is_foreign, kind, ordinary
+from autograd_lite.engine.arrays import MASKED, copied, in_kind, is_foreign, ordinary
 from autograd_lite.engine.changes import hand_out, is_own, move
+from autograd_lite.engine.cotangents import cotangent_for, of_leaf, retired, unshared
 from autograd_lite.engine.methods import ArrayMethods
-from autograd_lite.engine.modes import is_recording, reads
+from autograd_lite.engine.modes import is_recording, mode, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
-from autograd_lite.engine.nodes import Leaf, Node, note_of
+from autograd_lite.engine.nodes import Leaf, note_of
 from autograd_lite.engine.places import user_line, warn
-from autograd_lite.engine.recording import (
-    Recorded,
-    as_tensors,
-    bare,
-    call,
-    is_differentiated,
-    plainly,
-    wrap,
-)
+from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, known, node_of, wrap
 from autograd_lite.engine.signatures import REQUIRED, is_default
 from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.engine.tape import pullback
@@ -69,7 +63,8 @@ class Tensor(Recorded, ArrayMethods):
     array([ 3., 12.])
     """
 
-    __slots__ = ()
+    __pandas_priority__ = 5000  # pandas leaves operators to what is above its data frames, 4000
+    __slots__ = ("_switched_off",)  # the leaf until requires_grad is switched on again
     _apply = staticmethod(call)
 
     def __init__(
@@ -120,7 +115,16 @@ class Tensor(Recorded, ArrayMethods):
                 "Tensor.data: the values of a recorded result cannot be replaced; "
                 "compute a new tensor, or detach() this one first"
             )
-        new = in_kind(ordinary(values, "Tensor.data"), self._values)
+        given = in_kind(ordinary(bare(values), "Tensor.data"), self._values)
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"Tensor.data: expected real numbers, got {given.dtype}")
+        with np.errstate(invalid="ignore"):
+            new = given if given.dtype == self.dtype else given.astype(self.dtype)
+        if self.dtype.kind != "f" and (new != given).any():
+            raise TypeError(
+                f"Tensor.data: the values are not those of {self.dtype}, the dtype that the tensor "
+                f"keeps; round them, or make a new Tensor"
+            )
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -200,14 +204,20 @@ class Tensor(Recorded, ArrayMethods):
         if not isinstance(node, Leaf):
             if gradient is not None:
                 raise ValueError("Tensor.grad: only a leaf with requires_grad=True has a gradient")
+            if hasattr(self, "_switched_off"):
+                self._switched_off.grad = None
             return
-        if gradient is not None and not isinstance(gradient, Tensor):
-            gradient = in_kind(gradient, self._values)
+        if gradient is None:
+            node.grad = None
+            return
+        if not isinstance(gradient, Tensor):
+            gradient = in_kind(ordinary(gradient, "Tensor.grad"), self._values)
             if gradient.dtype.kind not in "fiub":
                 raise TypeError(f"Tensor.grad: expected real numbers, got {gradient.dtype}")
-            if gradient.dtype != self.dtype:
-                gradient = gradient.astype(self.dtype)
-        if gradient is not None and gradient.shape != self.shape:
+            gradient = copied(gradient, self.dtype)
+        elif gradient.is_leaf or gradient.dtype != self.dtype:
+            gradient = gradient.astype(self.dtype)  # a copy: who holds a leaf may write to it
+        if gradient.shape != self.shape:
             raise ValueError(f"Tensor.grad: expected shape {self.shape}, got {gradient.shape}")
         node.grad = gradient
 
@@ -215,8 +225,9 @@ class Tensor(Recorded, ArrayMethods):
     def requires_grad(self) -> bool:
         """Whether gradients flow to or through this tensor.
 
-        Of a leaf, it can be switched. Switching it off forgets ``.grad``, and what was computed
-        from the leaf before refuses to be differentiated: its gradient would have no place.
+        Of a leaf, it can be switched. While it is off, ``.grad`` is None, and what was computed
+        from the leaf before refuses to be differentiated: its gradient would have no place. When it
+        is on again, both are as before.
         """
         return self._node is not None
 
@@ -234,8 +245,12 @@ class Tensor(Recorded, ArrayMethods):
             self._thaw()
             self._track(exposed)
         else:
-            assert isinstance(self._node, Leaf)
-            self._node.retired = True
+            leaf = self._node
+            assert isinstance(leaf, Leaf)
+            if not leaf.exposed:
+                self._freeze()  # what graphs hold of it stays theirs
+            leaf.retired = True
+            self._switched_off = leaf
             self._node = None
 
     def _track(self, exposed: bool) -> None:
@@ -245,7 +260,9 @@ class Tensor(Recorded, ArrayMethods):
                 f"Tensor: requires_grad needs floating-point data, not {self.dtype}; "
                 f"pass dtype=float"
             )
-        self._node = Leaf(self._values, self.name, exposed=exposed)
+        leaf = getattr(self, "_switched_off", None) or Leaf(self._values, self.name)
+        leaf.value, leaf.name, leaf.exposed, leaf.retired = self._values, self.name, exposed, False
+        self._node = leaf
 
     @property
     def is_leaf(self) -> bool:
@@ -295,9 +312,11 @@ class Tensor(Recorded, ArrayMethods):
         Raises
         ------
         ValueError
-            If no gradient is required here, or ``gradient`` is missing or has the wrong shape.
+            If no gradient is required here, or ``gradient`` is missing or has the wrong shape;
+            with ``create_graph=True`` under ``no_grad``.
         RuntimeError
-            If an array that a rule needs was changed since it was read.
+            If an array that a rule needs was changed since it was read, or a leaf's requires_grad
+            is switched off.
 
         Notes
         -----
@@ -312,6 +331,11 @@ class Tensor(Recorded, ArrayMethods):
         array(6.)
         """
         __tracebackhide__ = True
+        if create_graph and not is_recording():
+            raise ValueError(
+                "Tensor.backward: create_graph=True records the gradients, and under no_grad "
+                "nothing is recorded; call backward outside it"
+            )
         if self._node is None:
             raise ValueError(
                 "Tensor.backward: this tensor does not depend on any tensor with "
@@ -327,10 +351,9 @@ class Tensor(Recorded, ArrayMethods):
             leaf: Any
             for leaf in found:  # all before any is stored: one may raise
                 if leaf.retired:
-                    raise _retired(leaf)
+                    raise retired(leaf)
                 if leaf.grad is not None:
-                    total = leaf.grad + found[leaf]
-                    found[leaf] = total if isinstance(total, Tensor) else in_kind(total, leaf.value)
+                    found[leaf] = of_leaf(leaf.grad + found[leaf], leaf.dtype, leaf.value)
                 elif not create_graph:
                     found[leaf] = unshared(found, leaf, leaf.value)
             for leaf, total in found.items():
@@ -338,8 +361,8 @@ class Tensor(Recorded, ArrayMethods):
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes None."""
-        if isinstance(self._node, Leaf):
-            self._node.grad = None
+        if self.is_leaf:
+            self.grad = None
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values (not copied) that gradients do not reach."""
@@ -377,9 +400,9 @@ class Tensor(Recorded, ArrayMethods):
         entry, written = TABLE.get(ufunc), kwargs.get("out", args[:1] if method == "at" else ())
         if isinstance(entry, Constant) and method == "__call__":
             return call(ufunc, args, kwargs)
-        if entry is not None and not is_differentiated(args, kwargs):
+        if entry is not None and not recording.is_differentiated(args, kwargs):
             if not any(isinstance(array, Tensor) for array in written):
-                return plainly(entry, getattr(ufunc, method), args, kwargs)
+                return recording.plainly(entry, getattr(ufunc, method), args, kwargs)
         name = name_of(ufunc)
         if method != "__call__":
             raise TypeError(
@@ -410,6 +433,14 @@ class Tensor(Recorded, ArrayMethods):
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> NDArray[np.object_]:
         if self._node is not None:
+            caller = sys._getframe(1).f_globals.get("__name__", "")
+            if caller == "numpy.ma.core":
+                raise TypeError(f"np.ma: {MASKED}")
+            if (library := caller.partition(".")[0]) in ("pandas", "xarray"):
+                raise TypeError(
+                    f"{library}: as an array, a tensor that requires a gradient would lose its "
+                    f"derivative; write np.asarray(x) for the array x of {library} beside it"
+                )
             raise derivative_lost("np.asarray or np.array")
         return np.array(self.data, dtype=dtype, copy=copy)
 
@@ -455,18 +486,36 @@ class Tensor(Recorded, ArrayMethods):
             )
         return self._values.item()
 
+    def __copy__(self) -> Tensor:
+        """Return a leaf of its own; of what a transform differentiates, a recorded copy."""
+        if type(self._node) in (NoneType, Leaf) or not mode.get().transforms:
+            rebuilt, state = self.__reduce__()
+            return rebuilt(*state)  # type: ignore[no-any-return]
+        return call(np.copy, (self,))  # type: ignore[no-any-return]
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self.__copy__()
+
     def __reduce__(self) -> Any:
-        if not self.is_leaf:
+        if type(self._node) not in (NoneType, Leaf):
             if outermost_function("").startswith("plt."):  # which copies what it draws
                 raise derivative_lost("")
             raise TypeError(
                 "a recorded result cannot be pickled or copied without its graph; "
-                "use tensor.detach() to keep its values"
+                "use tensor.detach() to keep its values, np.copy(tensor) for a copy that "
+                "gradients flow through"
+            )
+        if node_of(self.grad) is not None:
+            raise TypeError(
+                "the .grad of this tensor is recorded (create_graph=True) and cannot be pickled or "
+                "copied without its graph; set .grad to its values, tensor.grad.data, or to None"
             )
         return _rebuilt, (self._values, self.requires_grad, self.name, self.grad)
 
     def __getitem__(self, index: Any) -> Tensor:
         __tracebackhide__ = True
+        if index.__class__ is tuple:
+            index = known(index, "indexing")
         return call(operator.getitem, (self, bare(index)))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -486,24 +535,17 @@ class Tensor(Recorded, ArrayMethods):
                 f"or bind the result to another name"
             )
         leaf = self  # what is assigned to self.data, completion would take for its type
-        leaf.data = function(self._values, bare(other))
+        leaf.data = function(self._values, bare(known(other, name_of(function))))
         return leaf
 
 
 recording.Tensor = Tensor
+recording.KNOWN.add(Tensor)
 
 # For type checkers and completion, where Any stands for what would only be in the way: None before
 # the first backward; a number or an array where no argument is a tensor. jedi knows no ``X | Any``.
 Gradient = Union[NDArray[Any], Any]  # noqa: UP007
 Result = Union[Tensor, Any]  # noqa: UP007
-
-
-def _retired(leaf: Leaf) -> RuntimeError:
-    return RuntimeError(
-        f"Tensor.backward: requires_grad of the leaf of shape {leaf.shape}"
-        f"{f' named {leaf.name!r}' * bool(leaf.name)} was switched off after the call that "
-        f"read it, so that its gradient would be lost; compute the loss again"
-    )
 
 
 def overwritable(leaf: Tensor) -> Any:
@@ -518,43 +560,6 @@ def overwritable(leaf: Tensor) -> Any:
         assert isinstance(leaf._node, Leaf)
         move(leaf._node)
     return leaf._values
-
-
-def cotangent_for(output: Tensor, gradient: Any, caller: str) -> Any:
-    """Return the cotangent to start from, checked against the output."""
-    if gradient is None:
-        shape, dtype = output.shape, output.dtype
-        if shape == () and not is_foreign(output._values):
-            return dtype.type(1)
-        if output.size != 1:
-            raise ValueError(
-                f"{caller}: the output has shape {shape}, not a single number; "
-                f"give a gradient of that shape, or reduce it (np.sum) first"
-            )
-        return np.ones(shape, dtype, like=kind(output))
-    g = gradient if isinstance(gradient, Tensor) else in_kind(ordinary(gradient, caller), output)
-    if g.dtype.kind not in "fiub":
-        raise TypeError(f"{caller}: the gradient must hold real numbers, not {g.dtype}")
-    if g.shape != output.shape:
-        raise ValueError(
-            f"{caller}: the gradient has shape {g.shape}, but the output has shape {output.shape}"
-        )
-    return g if g.dtype == output.dtype else g.astype(output.dtype)
-
-
-def unshared(found: dict[Node, Any], node: Node, model: Any) -> Any:
-    """Return a cotangent that a pullback found as an array of a kind that nobody else holds.
-
-    Copied, unless the dictionary's reference is the only one (the call makes the second) and the
-    array is no view of another.
-    """
-    if not found[node].__class__ is np.ndarray is model.__class__:
-        if kind(model, found[node]) is not None:
-            return copied(in_kind(found[node], model))
-        return np.array(found[node])
-    if sys.getrefcount(found[node]) == 2 and found[node].base is None:
-        return found[node]
-    return np.array(found[node])
 
 
 def _rebuilt(data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

@@ -15,7 +15,7 @@ FEWEST = 64  # numbers of an array that are shown whole in any case
 # What the JSON holds of each: its key, and the attribute where that has another name.
 NODE = (
     "id kind op=function name label scope shape dtype bytes=nbytes value grad=gradient src=place "
-    "rules options kept kept_bytes fused insight born"
+    "rules options kept kept_bytes fused insight born birth"
 )
 EDGE = "from=source to=target arg=argument shape tracked"
 CONTRIBUTION = "to=target arg=argument value summed_axes=summed before"

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.cotangents import cotangent_for
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.tape import Node, fitted, pullback
-from autograd_lite.engine.tensor import Tensor, cotangent_for
-from autograd_lite.graphs.builder import Builder, finite
+from autograd_lite.engine.tensor import Tensor
+from autograd_lite.graphs.births import gradient_born
+from autograd_lite.graphs.builder import Builder
 from autograd_lite.graphs.nodes import Contribution, GraphNode, Step
 from autograd_lite.graphs.summary import Summary
 
@@ -35,7 +37,10 @@ class _Notes(Observer):
         if node not in self.steps:
             self.steps[node] = Step(made.id, [])
             made.gradient = _summary(g)
-        share = _summary(fitted(d, node.parents[k], node.plan.primitive))  # type: ignore[union-attr]
+        fits = fitted(d, node.parents[k], node.plan.primitive)  # type: ignore[union-attr]
+        if not (made.born or isinstance(d, Outputs)) and gradient_born(node, g, d, fits):
+            made.born = "gradient"
+        share = _summary(fits)
         shape = () if share is None else np.shape(d)
         extra = len(shape) - len(parent.shape)
         summed = tuple(
@@ -79,9 +84,4 @@ def backward_steps(builder: Builder, cotangent: Any) -> tuple[list[Step], dict[N
     for part in parts:
         so_far[part.target] += 1
         part.number, part.of = so_far[part.target], totals[part.target]
-    for step in steps:
-        made = builder.nodes[step.node]
-        after = [part.value for part in step.contributions]
-        if made.gradient and finite(made.gradient, made.value) and not finite(*after):
-            made.born = made.born or "gradient"
     return steps, found

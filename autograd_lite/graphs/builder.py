@@ -14,7 +14,7 @@ from autograd_lite.engine.results import _result
 from autograd_lite.engine.table import Primitive
 from autograd_lite.engine.tape import Node, reachable
 from autograd_lite.engine.tensor import Tensor
-from autograd_lite.graphs import replay
+from autograd_lite.graphs import births, replay
 from autograd_lite.graphs.nodes import Edge, GraphNode
 from autograd_lite.graphs.scopes import frames
 from autograd_lite.graphs.source import argument_name, held, noted, rule_of
@@ -61,6 +61,7 @@ class Builder:
         self.operations = self.leaves = self.unnamed = 0
         for node in self.tape:
             self.of[node] = self._leaf(node) if node.plan is None else self._operation(node)
+        births.mark(self.of, self.nodes, self.values)
 
     def _made(self, kind: str, function: str, label: str, like: Any, value: Any) -> GraphNode:
         name = self.names.get(like if isinstance(like, Node) else id(like))
@@ -133,8 +134,6 @@ class Builder:
             edge = Edge(len(self.edges), source.id, made.id, argument, shape, tracked)
             self.edges.append(edge)
             made.arguments.append(edge)
-        if not finite(made.value) and finite(*(source.value for source in sources.values())):
-            made.born = "value"
         return made
 
     def shows(self, value: Any) -> bool:
@@ -196,8 +195,3 @@ def _index_text(index: Any) -> str:
             text = nested(array) if short else f"{shape_text(array.shape)} {array.dtype}"
         texts.append(text)
     return f"[{', '.join(texts)}]"
-
-
-def finite(*summaries: Summary | None) -> bool:
-    """Return whether no number of what is known is nan or inf."""
-    return all(summary is None or summary.finite for summary in summaries)

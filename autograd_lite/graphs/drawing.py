@@ -101,7 +101,8 @@ class _Drawing:
                 said = edge.argument
             inside = bool(box.frames) and node.scope == box.frames[-1].name
             rows = _variable_rows(node, said, node.scope if inside else "")
-            self.node(frame if inside else self.picture, key, node.kind, rows, _tooltip(node))
+            kind = "born" if node.born else node.kind
+            self.node(frame if inside else self.picture, key, kind, rows, _tooltip(node))
             ends, turned = (key, box.key), {}
             if inside:
                 beside.append(key)
@@ -165,9 +166,10 @@ def _folded_rows(box: Box, graph: Model) -> list[Row]:
         x for x, node in sources if x.kind == "leaf" and (not x.scope or x.scope != node.scope)
     )
     names = list(dict.fromkeys(leaf.label for leaf in leaves))  # not of a module's own parameters
+    born = [Row("born", f"{node.label}: {node.birth}") for node in box.members if node.born][:3]
     said = f"{counted(len(box.members), 'operation')}, {kept} kept"
     reads = f"reads {', '.join(names[:3])}{', …' * (len(names) > 3)}" if names else ""
-    rows = [Row("name", name), *titles, times, Row("muted", said), Row("muted", reads)]
+    rows = [Row("name", name), *titles, times, Row("muted", said), Row("muted", reads), *born]
     return rows + (_quantities(last) if last is graph.output else [])
 
 
@@ -191,10 +193,10 @@ def _variable_rows(node: GraphNode, said: str = "", frame: str = "") -> list[Row
     about = f"{shape_text(node.shape)} {node.dtype}"
     value, gradient = _quantities(node)
     if node.kind == "leaf":
-        return [title, Row("muted", about), use, value, gradient]
+        return [title, Row("muted", about), use, Row("born", node.birth), value, gradient]
     if node.shape == () and not node.name:
-        return [title, use]
-    return [title, Row("muted", f"constant {about}"), value]
+        return [title, use, Row("born", node.birth)]
+    return [title, Row("muted", f"constant {about}"), Row("born", node.birth), value]
 
 
 def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
@@ -204,7 +206,7 @@ def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
         Row("muted" if node.symbol else "title", node.function),
         Row("muted", node.options),
         Row("muted", "fused: one node" if node.fused else ""),
-        Row("born", _birth(node)),
+        Row("born", node.birth),
     ]
     if node.several:
         return rows  # each result has a box of its own
@@ -214,12 +216,6 @@ def _operation_rows(node: GraphNode, gradients: bool) -> list[Row]:
 def _quantities(node: GraphNode) -> list[Row]:
     gradient = Row("grad", "not computed", node.gradient)
     return [Row("value", "not kept", node.value), gradient]
-
-
-def _birth(node: GraphNode) -> str:
-    if node.born != "value" or node.value is None:
-        return "gradient not finite from here" if node.born else ""
-    return f"{'nan' if node.value.nans else 'inf'} is born here"
 
 
 def _table(rows: Sequence[Row]) -> str:

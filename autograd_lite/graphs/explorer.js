@@ -385,7 +385,7 @@ function inspect() {
       ...rules.map(([argument, rule]) => row(`rule, ${argument}`, make("code", {}, rule))),
       parents.length ? row("from", ...list(parents)) : null,
       children.length ? row("used by", ...list(children)) : null,
-      node.born ? row("not finite", make("b", {}, node.born === "value" ? "its value is the first" : "a gradient turns nan or inf here")) : null)),
+      node.born ? row("not finite", make("b", {}, node.birth)) : null)),
     part(...valueFigure(node)),
     part(...(node.kind === "constant" || several(node) ? [] : [make("h3", { class: "gradient" }, "Gradient"),
       make("div", { id: "gradient" }, complete || !node.grad ? gradientFigure(node.grad, chosen)

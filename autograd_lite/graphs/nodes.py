@@ -57,8 +57,11 @@ class GraphNode:
     fused : bool
         Whether it does the work of several operations; then ``insight`` says how its rule reads
         and shows arrays.
-    born : {"", "value", "gradient"}
-        Where a nan or inf first appears: here, from finite arguments, in this.
+    born : {"", "value", "gradient", "data", "before"}
+        Where nan, or inf, first appears: here, made of better numbers, in this; or in the data, as
+        a leaf or constant has them; or here or before, where not all is known that was computed.
+    bad : {"", "inf", "nan"}
+        What it is that appears in the value, and ``birth`` says it.
     origin : (str, int) or None
         The user's file and line, if it was recorded under :func:`recording`.
     """
@@ -85,6 +88,7 @@ class GraphNode:
     fused: bool = False
     insight: tuple[str, dict[str, Summary]] | None = None
     born: str = ""
+    bad: str = ""
     origin: tuple[str, int] | None = None
 
     @property
@@ -105,6 +109,16 @@ class GraphNode:
         path, here = Path(self.origin[0]), Path.cwd()
         shown = path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
         return f"{shown}:{self.origin[1]}"
+
+    @property
+    def birth(self) -> str:
+        """What is born here, as a sentence; empty if nothing is."""
+        return {
+            "value": f"{self.bad} is born here",
+            "before": f"{self.bad} is born here or before, in what is not kept",
+            "data": f"{self.bad} is in the data",
+            "gradient": "gradient not finite from here",
+        }.get(self.born, "")
 
     @property
     def several(self) -> bool:

@@ -60,6 +60,8 @@ def arguments(node: Node, values: Mapping[Node, Any]) -> Arguments:
 def again(node: Node, known: Arguments) -> Any:
     """Return what a call gives once more; None if it needs an argument that nothing holds."""
     primitive = node.plan.primitive  # type: ignore[union-attr]
+    if primitive.function is np.reshape:
+        known = {**known, 1: node.shape}
     signature = primitive.signature
     by_keyword = signature.names[signature.positional :]
     positional: list[Any] = []
@@ -120,6 +122,22 @@ def values(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
     return found | _confirmed(nodes, found)
 
 
+def completed(nodes: Sequence[Node], known: Mapping[Node, Any]) -> dict[Node, Any]:
+    """Return what the other calls give when they are made again, unless an array has changed since.
+
+    Of functions of NumPy and of this package alone: another may draw random numbers.
+    """
+    found = dict(known)
+    if not any(map(changed_argument, nodes)):
+        for _ in _repeated(_pure(n for n in nodes if n not in known), found):
+            pass
+    return {node: value for node, value in found.items() if node not in known}
+
+
+def _pure(nodes: Iterable[Node]) -> list[Node]:
+    return [n for n in nodes if n.plan and n.plan.primitive.name.startswith(("np.", "ag."))]
+
+
 def _confirmed(nodes: Sequence[Node], found: Mapping[Node, Any]) -> dict[Node, Any]:
     """Return the values that are missing and are certain to be what they were.
 
@@ -134,9 +152,8 @@ def _confirmed(nodes: Sequence[Node], found: Mapping[Node, Any]) -> dict[Node, A
             if _bytes(node) and room >= 0:
                 missing.add(node)
     around = [n for n in nodes if n in missing or not missing.isdisjoint(n.parents)]
-    pure = [n for n in around if n.plan and n.plan.primitive.name.startswith(("np.", "ag."))]
     filled = dict(found)
-    right = {n for n, _, same in _repeated(pure, filled) if same and n in found}
+    right = {n for n, _, same in _repeated(_pure(around), filled) if same and n in found}
     right.update(node for node in missing if node in filled and _is_a_product_as_it_was(node))
     for node in reversed(nodes):
         if node in right:
@@ -166,6 +183,7 @@ def _bytes(node: Node) -> int:
     return 0 if isinstance(node.dtype, tuple) else node.size * node.dtype.itemsize
 
 
+@np.errstate(all="ignore")
 def differences(
     nodes: Sequence[Node],
     known: Mapping[Node, Any],

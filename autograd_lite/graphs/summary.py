@@ -11,6 +11,7 @@ import numpy as np
 WHOLE = 1024  # numbers up to which an array is held whole
 CORNER = 16  # rows and columns held of a larger one
 BINS = 20
+BAD = ("", "inf", "nan")  # each worse than the one before
 STATISTICS = ("min", "max", "mean", "std", "norm", "zeros", "nans", "infs")
 
 
@@ -53,11 +54,11 @@ class Summary:
         raise AttributeError(f"a summary has no {name}")
 
     @cached_property
-    def finite(self) -> bool:
-        """Whether no element is nan or inf."""
-        if self.whole and self.array.dtype.kind == "f":
-            return bool(np.isfinite(self.array).all())
-        return not (self.nans or self.infs)
+    def bad(self) -> int:
+        """Return 2 if an element is nan, 1 if one is inf, else 0."""
+        if self.whole:
+            return badness(self.array)
+        return 2 if self.nans else 1 if self.infs else 0
 
     def __str__(self) -> str:
         """Return the elements where they are at most 8, else range, mean and norm."""
@@ -117,10 +118,22 @@ def _statistics(array: Any) -> dict[str, Any]:
         found[key] = int(hit.sum())
     low, high = found["min"], found["max"]
     found["histogram"] = None
-    if finite.size > 1 and 0 < high - low < math.inf:
+    if finite.size > 1 and np.spacing(max(-low, high)) * BINS < high - low < math.inf:
         counts, _ = np.histogram(finite, BINS)
         found["histogram"] = {"counts": counts.tolist(), "low": plain(low), "high": plain(high)}
     return found
+
+
+def badness(value: Any) -> int:
+    """Return 2 if nan is in an array, or in one of several, 1 if inf is, else 0."""
+    if isinstance(value, (tuple, list)):
+        return max(map(badness, value), default=0)
+    if not isinstance(value, (float, np.ndarray, np.generic)):
+        return 0
+    array = np.asarray(value)
+    if array.dtype.kind not in "fc" or np.isfinite(array).all():
+        return 0
+    return 2 if np.isnan(array).any() else 1
 
 
 def number(x: Any) -> str:

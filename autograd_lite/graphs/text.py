@@ -32,12 +32,14 @@ def _lines(graph: Model) -> Iterator[str]:
     yield ""
     yield "Forward, in the order of computation"
     for node in graph.nodes:
-        if node.is_operation or node.kind == "leaf" or node.shape:
+        if node.is_operation or node.kind == "leaf" or node.shape or node.born:
             lost = shape_text(node.shape)
             if not node.several:
                 lost += ", not kept (compute it under ag.recording())"
             yield f"  {equation(graph, node)} = {_numbers(node.value, lost)}"
             yield from (f"      {line}" for line in _insight(node))
+            if node.born not in ("", "gradient"):
+                yield f"      {node.birth}"
     yield ""
     yield "Backward, in the opposite order; g is the gradient of what a step computed"
     for number, step in enumerate(graph.steps, 1):
@@ -47,6 +49,8 @@ def _lines(graph: Model) -> Iterator[str]:
         yield f"       g = d {output}/d {node.label} = {upstream}"
         for part in step.contributions:
             yield from (f"       {line}" for line in _contribution(graph, step, part))
+        if node.born == "gradient":
+            yield f"       {node.birth}"
     yield ""
     yield "Gradients of the leaves"
     for node in leaves:

@@ -54,7 +54,7 @@ class Graph(Model):
         dict
             ``version``; ``nodes`` with id, kind, op, name, label, text, scope, shape, dtype, bytes,
             value and grad (null, or stats, hist and preview), src, rules (argument and rule),
-            options, kept, kept_bytes, fused, insight (null, or a sentence and arrays), born;
+            options, kept, kept_bytes, fused, insight (null, or a sentence and arrays), born, birth;
             ``edges`` with from, to, arg, shape, tracked; ``backward``, the steps in order, with
             node, upstream_norm, and for each contribution: to, arg, rule, where, norm, value,
             summed_axes, before, n_of_m.

@@ -15,8 +15,9 @@ from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs
 from autograd_lite.engine.table import Primitive
 from autograd_lite.engine.tape import fitted
+from autograd_lite.graphs.births import gradient_born
 from autograd_lite.graphs.source import argument_name, held, rule_of
-from autograd_lite.graphs.summary import number
+from autograd_lite.graphs.summary import BAD, badness, number
 
 
 @contextmanager
@@ -51,16 +52,18 @@ class _Keeper(Observer):
 
 
 class NonfiniteError(FloatingPointError):
-    """An operation, forward or backward, made nan or inf of finite numbers."""
+    """An operation, forward or backward, made nan or inf of better numbers, or the data hold it."""
 
 
 @contextmanager
 def find_nonfinite() -> Iterator[None]:
-    """Raise at the first operation whose result is nan or inf although what it is given is finite.
+    """Raise at the first operation that makes nan or inf of finite numbers, or nan of inf.
 
     Watches what tensors compute here, also under :class:`no_grad`, thus in ``ag.evaluate``, and all
     backward passes that are run here. In a backward pass, what a branch not taken would make of an
-    exactly zero cotangent does not count.
+    exactly zero cotangent does not count. Nan and inf that the data hold may be meant, as those of
+    ignored rows and masks are: what read them is named at a single number that is nan for them, and
+    when backward begins at one that is inf.
 
     Raises
     ------
@@ -83,8 +86,13 @@ def find_nonfinite() -> Iterator[None]:
 class _Watch(Observer):
     """Looks at every result for one that is not finite."""
 
-    walking = False
+    walking = first = False
     found: str | None = None
+
+    def __init__(self) -> None:
+        # What read nan or inf of the data, and which: by the birth of what has it from there, and
+        # the last one for what is not recorded.
+        self.read: dict[int | None, tuple[int, str]] = {}
 
     def called(
         self, node: Node | None, primitive: Primitive, arguments: Sequence[Any], result: Any
@@ -94,29 +102,47 @@ class _Watch(Observer):
             note_of(node).origin = user_line()
         if self.walking:  # what rules compute is looked at as a whole, by step
             return
-        bad = _first_bad(result)
-        if bad is not None and all(map(_is_finite, arguments)):
-            given = dict(zip(primitive.parameters, arguments))
-            if node is None:  # and so the arguments are as they were passed
-                given = {argument_name(primitive, i): a for i, a in enumerate(arguments)}
-            said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
+        how_bad = badness(result)
+        if not how_bad:
+            return
+        given = dict(zip(primitive.parameters, arguments))
+        if node is None:  # and so the arguments are as they were passed
+            given = {argument_name(primitive, i): a for i, a in enumerate(arguments)}
+        bad, before = _first_bad(result, how_bad), badness(list(arguments))
+        said = f"{primitive.name}: the result is {bad}, from {_operands(given, bad, primitive)}"
+        if how_bad > before:
             raise NonfiniteError(f"{said}; {_place(user_line())}. {_cure(primitive, given, 0)}.")
+        births = [parent.birth for parent in node.parents] if node is not None else [None]
+        found = (self.read[birth] for birth in births if birth in self.read)
+        origin = next((said for its, said in found if its == how_bad), "")
+        origin = origin or f"{said}; {_place(user_line())}. {_in_the_data(given, BAD[how_bad])}."
+        if how_bad == 2 and np.ndim(result) == 0:
+            raise NonfiniteError(origin)
+        self.read[None] = how_bad, origin
+        if node is not None:
+            self.read[node.birth] = how_bad, origin
 
     def began(self) -> None:
         """Begin to look at what rules compute."""
-        self.walking, self.found = True, None
+        self.walking, self.found, self.first = True, None, True
 
     def pulled(self, node: Node, k: int, g: Any, d: Any) -> None:
         """Look at what a rule computed, if it is not what is made of several results."""
+        if self.first:
+            self.first = False
+            if node.shape == () and node.birth in self.read:
+                self.found = self.read[node.birth][1]
         if self.found is not None or isinstance(d, Outputs):
             return
         plan = node.plan
         assert plan is not None
         primitive = plan.primitive
-        before = bare(list(g) if isinstance(g, Outputs) else g)
-        bad = _first_bad(bare(d)) or _first_bad(bare(fitted(d, node.parents[k], primitive)))
-        if bad is None or not _is_finite(before) or not all(map(_is_finite, node.saved)):
+        fits = fitted(d, node.parents[k], primitive)
+        if not gradient_born(node, g, d, fits):
             return
+        before = bare(list(g) if isinstance(g, Outputs) else g)
+        how_bad = badness(bare((d, fits)))
+        bad = _first_bad(bare(d if badness(bare(d)) == how_bad else fits), how_bad)
         given = held(node)
         argnum = plan.argnums[k]
         self.found = (
@@ -134,7 +160,7 @@ class _Watch(Observer):
 
 
 class _Bad(NamedTuple):
-    """The first cell of an array, perhaps one of several, that is not finite."""
+    """The first cell of the worst numbers of an array, perhaps one of several."""
 
     array: Any
     cell: tuple[int, ...]
@@ -145,20 +171,21 @@ class _Bad(NamedTuple):
         return f"{number(self.array[self.cell])}{self.which}{at}"
 
 
-def _first_bad(value: Any) -> _Bad | None:
+def _first_bad(value: Any, how_bad: int) -> _Bad:
     if isinstance(value, (tuple, list)):
-        found = ((_first_bad(item), i) for i, item in enumerate(value))
-        return next((bad._replace(which=f" in result {i}") for bad, i in found if bad), None)
-    if not isinstance(value, (float, np.ndarray, np.floating)):
-        return None
+        i = next(i for i, item in enumerate(value) if badness(item) == how_bad)
+        return _first_bad(value[i], how_bad)._replace(which=f" in result {i}")
     array = np.asarray(value)
-    if array.dtype.kind not in "fc" or np.isfinite(array).all():
-        return None
-    return _Bad(array, tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0]))
+    cells = np.argwhere(np.isnan(array) if how_bad == 2 else np.isinf(array))
+    return _Bad(array, tuple(int(i) for i in cells[0]))
 
 
-def _is_finite(value: Any) -> bool:
-    return _first_bad(value) is None
+def _in_the_data(given: dict[str, Any], what: str) -> str:
+    names = [name for name, value in given.items() if BAD[badness(value)] == what]
+    return (
+        f"The {what} was in {' and '.join(names)} before: in the data, or computed outside "
+        f"find_nonfinite"
+    )
 
 
 def _place(origin: tuple[str, int] | None) -> str:

@@ -21,9 +21,11 @@ Conventions, beside those of PyTorch
 - A logit of -inf masks its class: probability and gradient are 0, and so is the share of a soft
   target of 0. A positive target there, of label smoothing too, makes the loss inf.
 - A row that holds nan or +inf, or nothing but -inf, has the loss nan and a gradient of nan.
-- With class weights and label smoothing together, a row counts as often as the weight of its label
-  says and is smoothed evenly. PyTorch weighs each class's share of the smoothing: pass such targets
-  as soft ones.
+- With class weights and label smoothing together, a row is weighed first and smoothed then: it
+  counts as often as the weight of its class says, for class labels and one-hot rows alike, and the
+  best prediction for it is the smoothed target. PyTorch smooths first and weighs each class's
+  share, so that its best prediction depends on the weights: for that, pass smoothed rows as soft
+  targets.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ def cross_entropy(
     ignore_index : int, optional
         The label of rows that do not count, whatever their logits are.
     label_smoothing : float
-        The share of the target, 0 to 1, that is spread evenly over all classes.
+        The share of the target, 0 to 1, that is spread evenly over all classes. With ``weight``
+        the row is weighed first, by its class, and the share of what it then counts for is spread:
+        the same for labels and one-hot rows. PyTorch weighs each class's share of the smoothing.
     reduction : {"mean", "sum", "none"}
         ``"none"`` gives one loss for each row.
 
@@ -131,7 +135,7 @@ def _logits_cotangent(
     else:
         slope = residual.pop("slope", None)
         if slope is not None:
-            if options.rowwise or is_foreign(g) or g != 1:
+            if options.rowwise or not isinstance(g, np.generic) or g != 1:
                 slope *= options.spread(g)
             return slope
         loss, slope = options.run(logits, target, True)

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.engine.arrays import in_kind, is_foreign, kind
+from autograd_lite.engine.arrays import as_array, in_kind, is_foreign, kind, values_of
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -58,8 +58,8 @@ class Options(NamedTuple):
 
 def checked_floats(name: str, x: Any, axis: int) -> Any:
     """Return x as a floating-point array or tensor that has the axis."""
-    if not isinstance(x, (np.ndarray, Tensor)) and not is_foreign(x):
-        x = np.asarray(x)
+    if x.__class__ is not np.ndarray and not isinstance(x, Tensor):
+        x = as_array(values_of(x, name))
     array = bare(x)
     shape = array.shape
     if array.dtype.kind != "f":
@@ -129,8 +129,15 @@ def checked_target(
     axis %= len(shape)
     classes = shape[axis]
     weight = _checked_options(name, weight, ignore_index, label_smoothing, classes, dtype, like)
-    if not isinstance(target, (np.ndarray, Tensor)) and not is_foreign(target):
-        target = np.asarray(target, like=like)
+    if target.__class__ is not np.ndarray and not isinstance(target, Tensor):
+        target = as_array(values_of(target, name), like)
+    if classes == 1:
+        z = "z" if target.ndim == len(shape) else f"np.squeeze(z, {axis})"
+        z = "z[:, 0]" if z != "z" and shape[1:] == (1,) else z
+        raise ValueError(
+            f"{name}: logits of shape {shape} have one class, whose loss is always 0; for labels "
+            f"0 and 1 use ag.nn.binary_cross_entropy_with_logits({z}, y)"
+        )
     scale = 1.0
     if target.ndim == len(shape):
         if ignore_index is not None:
@@ -138,12 +145,12 @@ def checked_target(
                 f"{name}: ignore_index needs class labels; give ignored rows of soft targets zeros"
             )
         target = _soft_targets(name, target, shape, dtype, axis)
-        if label_smoothing:  # not of a row of zeros, which is ignored
-            counted = (bare(target) != 0).any(axis=axis, keepdims=True).astype(dtype)
-            target = (1 - label_smoothing) * target + label_smoothing / classes * counted
         if weight is not None:
             others = tuple(i for i in range(len(shape)) if i != axis)
             target = target * np.expand_dims(weight, others)
+        if label_smoothing:  # of what a row counts for: nothing, if it is all zeros
+            share = label_smoothing / classes * target.sum(axis=axis, keepdims=True)
+            target = (1 - label_smoothing) * target + share
         if reduction == "mean":
             scale = _one_over(math.prod(shape) // classes, dtype)
         return target, Options(axis, None, 0.0, scale, reduction)
@@ -213,10 +220,10 @@ def _checked_options(
         raise TypeError(f"{name}: ignore_index must be an integer, not {ignore_index!r}")
     if weight is None:
         return None
-    if is_foreign(weight):
-        weight = bare(weight).astype(kernels.working(dtype))
-    else:
-        weight = np.asarray(weight, kernels.working(dtype))
+    weight = as_array(values_of(bare(weight), name))
+    if weight.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: the class weights must be numbers, not {weight.dtype}")
+    weight = weight.astype(kernels.working(dtype))
     if weight.shape != (classes,):
         raise ValueError(
             f"{name}: the class weights have shape {weight.shape}, but there are {classes} classes"
@@ -228,11 +235,6 @@ def _checked_options(
 
 def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, axis: int) -> Any:
     """Return soft targets in the logits' dtype, checked to be numbers, to fit and to be finite."""
-    if shape[axis] == 1 and target.dtype.kind in "iu":
-        raise ValueError(
-            f"{name}: the logits have one class, whose loss is always 0; for labels 0 and 1 "
-            f"use ag.nn.binary_cross_entropy_with_logits"
-        )
     if target.shape != shape:
         raise ValueError(
             f"{name}: soft targets must have the logits' shape {shape}, not {target.shape}; "

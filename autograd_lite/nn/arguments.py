@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.arrays import values_of
 from autograd_lite.engine.places import hide
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses.kernels import working as working
@@ -77,7 +78,7 @@ def floats(name: str, x: Any) -> Any:
         If ``x`` holds anything but real numbers.
     """
     if not isinstance(x, Tensor):
-        x = np.asarray(x)
+        x = np.asarray(values_of(x, name))
     if x.dtype.kind == "f":
         return x
     if x.dtype.kind not in "iub":

@@ -14,6 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autograd_lite.engine.arrays import values_of
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Result, Tensor
@@ -441,7 +442,7 @@ def binary_cross_entropy_with_logits(
         raise ValueError(f"{name}: every target must be between 0 and 1")
     weight: Any = 1.0
     if pos_weight is not None:
-        weight = np.broadcast_to(np.asarray(pos_weight, z.dtype), z.shape)
+        weight = np.broadcast_to(np.asarray(values_of(pos_weight, name), z.dtype), z.shape)
         if not np.all((weight >= 0) & (weight < math.inf)):
             raise ValueError(f"{name}: every pos_weight must be finite and at least 0")
     return _reduced(name, _logistic_loss(z, y, weight), reduction)

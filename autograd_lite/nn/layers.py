@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from autograd_lite.engine.arrays import as_array, values_of
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.nn import functions as F
@@ -161,7 +162,7 @@ class Embedding(Module):
         TypeError, IndexError
             If the indices are not integers, or out of range (negative ones too).
         """
-        index = np.asarray(bare(index))
+        index = np.asarray(values_of(bare(index), "Embedding"))
         if index.dtype.kind not in "iu":
             raise TypeError(f"Embedding: expected integers, got {index.dtype}")
         wrong = (index < 0) | (index >= self.num_embeddings)
@@ -441,7 +442,7 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """Return the reshaped input."""
-        x = x if hasattr(x, "shape") else np.asarray(x)
+        x = as_array(x)
         axes = range(x.ndim)
         try:
             start, end = axes[self.start_dim], axes[self.end_dim]

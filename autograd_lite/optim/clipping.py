@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.recording import bare
+from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.nn.arguments import positive, working
 
 
-def _gradients(params: Tensor | Iterable[Tensor]) -> list[Any]:
-    """Return the gradients' arrays; one tensor is a parameter, not the sequence of its rows."""
+def _with_gradients(params: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    """Return those that have one; one tensor is a parameter, not the sequence of its rows."""
     params = [params] if isinstance(params, Tensor) else list(params)
     if not all(isinstance(p, Tensor) for p in params):
         raise TypeError("optim: gradients are those of tensors, such as model.parameters()")
-    return [bare(p.grad) for p in params if p.grad is not None]
+    return [p for p in params if p.grad is not None]
 
 
-def _norm(gradients: list[Any]) -> float:
-    gradients = [g.reshape(-1).astype(working(g.dtype), copy=False) for g in gradients]
+def _norm(params: list[Tensor]) -> float:
+    gradients = [bare(p.grad).reshape(-1) for p in params]
+    gradients = [g.astype(working(g.dtype), copy=False) for g in gradients]
     total = sum(float(np.vdot(g, g)) for g in gradients)
     if math.isfinite(total):
         return math.sqrt(total)
@@ -47,7 +48,7 @@ def grad_norm(params: Tensor | Iterable[Tensor]) -> float:
     >>> round(ag.optim.grad_norm([w]) / 1e200, 9)
     5.0
     """
-    return _norm(_gradients(params))
+    return _norm(_with_gradients(params))
 
 
 def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
@@ -75,7 +76,8 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     Notes
     -----
     Source: Pascanu, Mikolov and Bengio (2013). As in PyTorch, 1e-6 is added to the norm that is
-    divided by.
+    divided by. Gradients that are tensors (``create_graph=True``) are replaced by new ones, through
+    whose scaling gradients flow.
 
     Examples
     --------
@@ -87,14 +89,21 @@ def clip_grad_norm(params: Tensor | Iterable[Tensor], max_norm: float) -> float:
     array([0.6, 0.8])
     """
     positive("optim.clip_grad_norm", max_norm=max_norm)
-    gradients = _gradients(params)
-    norm = _norm(gradients)
+    params = _with_gradients(params)
+    norm = _norm(params)
     if not math.isfinite(norm):
         raise FloatingPointError(f"optim.clip_grad_norm: the norm of the gradients is {norm}")
-    scale = max_norm / (norm + 1e-6)
+    scale: Any = max_norm / (norm + 1e-6)
     if scale < 1:
-        for g in gradients:
-            np.multiply(g, scale, out=g, dtype=working(g.dtype), casting="same_kind")
+        if any(node_of(p.grad) is not None for p in params):  # the scale depends on them, too
+            share = np.sqrt(sum(np.sum(np.square(p.grad / norm)) for p in params))
+            scale = max_norm / (norm * share + 1e-6)
+        for p in params:
+            if isinstance(p.grad, Tensor):
+                p.grad = p.grad * scale
+            else:
+                wide = working(p.grad.dtype)
+                np.multiply(p.grad, bare(scale), out=p.grad, dtype=wide, casting="same_kind")
     return norm
 
 
@@ -122,5 +131,8 @@ def clip_grad_value(params: Tensor | Iterable[Tensor], clip_value: float) -> Non
     array([-1. ,  0.5,  1. ])
     """
     positive("optim.clip_grad_value", clip_value=clip_value)
-    for g in _gradients(params):
-        np.clip(g, -clip_value, clip_value, out=g)
+    for p in _with_gradients(params):
+        if isinstance(p.grad, Tensor):
+            p.grad = np.clip(p.grad, -clip_value, clip_value)
+        else:
+            np.clip(p.grad, -clip_value, clip_value, out=p.grad)

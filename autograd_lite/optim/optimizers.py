@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import is_foreign, kind
+from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.tensor import Tensor, overwritable
 from autograd_lite.nn.arguments import require, shown, working
@@ -204,7 +204,8 @@ class Optimizer:
                 g = np.add(g, np.multiply(x, decay, out=b), out=b)
             direction, rate = self._direction(group, state["step"], g, *rest, a)
             x -= np.multiply(direction, rate, out=a)
-        if dtype is not array.dtype or is_foreign(array) or not array.flags.c_contiguous:
+        own = array.__class__ is np.ndarray and array.flags.c_contiguous
+        if dtype is not array.dtype or not own:
             array[...] = arrays[0].reshape(array.shape)
 
     def _direction(self, group: Mapping[str, Any], step: int, *arrays: Any) -> tuple[Any, float]:

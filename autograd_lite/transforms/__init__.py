@@ -1,8 +1,9 @@
 """Transforms: functions that turn a function of arrays into its derivatives.
 
-Arguments are arrays, floats, tensors, or nested dicts, lists and tuples of them. Arrays give
-arrays, floats give floats, tensors give tensors, so transforms nest to any order. A function that
-does not depend on an argument has the derivative zero in it.
+Arguments are arrays, floats, tensors, or nested dicts, lists and tuples of them, whose classes are
+kept; where two are matched, dictionaries are by key. Arrays give arrays, floats give floats,
+tensors give tensors, so transforms nest to any order. A function that does not depend on an
+argument has the derivative zero in it.
 
 Results are tensors too where the function closes over a tensor that requires a gradient, so that
 they can be differentiated further with respect to it (a gradient penalty, say); under ``no_grad``

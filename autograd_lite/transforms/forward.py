@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.arrays import as_array, in_kind
+from autograd_lite.engine.cotangents import cotangent_for
 from autograd_lite.engine.recording import bare, wrap
-from autograd_lite.engine.tensor import cotangent_for
 from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad, value_and_grad_named
-from autograd_lite.transforms.trace import Trace
-from autograd_lite.transforms.trees import Function, Tree, flatten, matched
+from autograd_lite.transforms.trace import Trace, kind_of
+from autograd_lite.transforms.trees import Function, Tree, arguments_and, flatten
 
 
 @names_keywords
@@ -30,7 +30,8 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     primals : sequence
         Its arguments.
     tangents : sequence
-        The direction: the structure and shapes of ``primals``.
+        The direction: the structure and shapes of ``primals``; None, or zeros, for what is not
+        floating-point.
 
     Returns
     -------
@@ -48,8 +49,14 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
     (array([1.        , 2.71828183]), array([1.        , 5.43656366]))
     """
     __tracebackhide__ = True
-    directions = matched("ag.jvp", "tangents", tangents, primals)
+    directions = arguments_and("ag.jvp", "tangents", tangents, "primals", primals)
     trace = Trace("ag.jvp", f, primals, range(len(primals)), {})
+    for primal, node, t in zip(trace.originals, trace.nodes, directions):
+        if node is None and t is not None and np.any(bare(t)):
+            raise TypeError(
+                f"ag.jvp: there is no derivative in a primal of {kind_of(primal)}; pass it as "
+                f"floating-point values, or its tangent as None"
+            )
     # Any cotangents will do, but for exact zeros, which would count as no path.
     outputs = [as_array(bare(v)) for v in trace.outputs]
     dummies = [
@@ -60,7 +67,7 @@ def jvp(f: Function, primals: Sequence[Tree], tangents: Sequence[Tree]) -> tuple
         return [d for d in flatten(trace.pull(g))[0] if d is not None]
 
     like = [wrap(v, None) if trace.keeps_tensors else v for v in dummies]
-    back = Trace("ag.jvp", pull, like, range(len(like)), {}, trace.born)
+    back = Trace("ag.jvp", pull, like, range(len(like)), {})
     along = [t for t, node in zip(directions, trace.nodes) if node is not None]
     pulled = map(as_array, back.outputs)  # floats, where the result depends on none of the floats
     tangents = back.pull([cotangent_for(d, t, "ag.jvp") for d, t in zip(pulled, along)])
@@ -92,7 +99,7 @@ def hvp(f: Function, args: Sequence[Tree], vectors: Sequence[Tree]) -> tuple[Tre
     (array([ 6., 12.]),)
     """
     __tracebackhide__ = True
-    directions = matched("ag.hvp", "vectors", vectors, args)
+    directions = arguments_and("ag.hvp", "vectors", vectors, "args", args)
     every = tuple(range(len(args)))
 
     def along(*inner: Tree) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from autograd_lite.engine.arrays import as_array, kind
 from autograd_lite.transforms.keywords import names_keywords
 from autograd_lite.transforms.reverse import grad
-from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
+from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, flatten
 
 
@@ -38,8 +38,7 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
 
     def jacobian_at(*args: Tree, **kwargs: Any) -> Tree:
         __tracebackhide__ = True
-        trace = Trace("ag.jacobian", f, args, argnums, kwargs)
-        check_floats("ag.jacobian", trace)
+        trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
         for k, output in enumerate(map(as_array, trace.outputs)):
             shape, size = output.shape, output.size

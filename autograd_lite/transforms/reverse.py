@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine.arrays import as_array
-from autograd_lite.engine.tensor import Tensor, cotangent_for
+from autograd_lite.engine.cotangents import cotangent_for
+from autograd_lite.engine.recording import node_of
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.transforms.keywords import names_keywords
-from autograd_lite.transforms.trace import Trace, argnums_of, check_floats
-from autograd_lite.transforms.trees import Function, Tree, flatten
+from autograd_lite.transforms.trace import Trace, argnums_of
+from autograd_lite.transforms.trees import Function, Tree, matched
 
 
 @names_keywords
@@ -43,14 +45,10 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
     """
     __tracebackhide__ = True
     trace = Trace("ag.vjp", f, args, range(len(args)), kwargs)
+    outputs = trace.rebuild_value(trace.outputs)
 
     def pull(g: Tree) -> tuple[Tree, ...]:
-        cotangents, _ = flatten(g)
-        if len(cotangents) != len(trace.outputs):
-            raise ValueError(
-                f"ag.vjp: the function has {len(trace.outputs)} outputs, "
-                f"the cotangent has {len(cotangents)}"
-            )
+        cotangents = matched("ag.vjp", "the cotangent", g, "the value", outputs, _is_recorded)
         checked = [
             cotangent_for(output, cotangent, "ag.vjp") if isinstance(output, Tensor) else cotangent
             for output, cotangent in zip(trace.outputs, cotangents)
@@ -58,6 +56,10 @@ def vjp(f: Function, *args: Tree, **kwargs: Any) -> tuple[Tree, Callable[[Tree],
         return tuple(trace.pull(checked))
 
     return trace.value, pull
+
+
+def _is_recorded(output: Any) -> bool:
+    return node_of(output) is not None
 
 
 @names_keywords
@@ -162,8 +164,7 @@ def value_and_grad_named(caller: str, f: Function, argnum: int | Sequence[int]) 
 
     def value_and_gradient(*args: Tree, **kwargs: Any) -> tuple[Any, Tree]:
         __tracebackhide__ = True
-        trace = Trace(caller, f, args, argnums, kwargs)
-        check_floats(caller, trace)
+        trace = Trace(caller, f, args, argnums, kwargs, floats=True)
         if len(trace.outputs) != 1:
             raise TypeError(
                 f"{caller}: the function must return a single number, "

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, in_kind, kind, ordinary
+from autograd_lite.engine.arrays import as_array, kind, ordinary
+from autograd_lite.engine.cotangents import of_leaf, unshared
 from autograd_lite.engine.modes import is_recording, reads, recording_on
-from autograd_lite.engine.nodes import births
+from autograd_lite.engine.nodes import Argument, Leaf, Node, births
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import as_tensors, bare, node_of, wrap
-from autograd_lite.engine.tape import Leaf, Node, pullback, reachable
-from autograd_lite.engine.tensor import Tensor, unshared
+from autograd_lite.engine.tape import pullback, reachable
+from autograd_lite.engine.tensor import Tensor
 from autograd_lite.transforms.lost import Read, check_not_read_out, moved
 from autograd_lite.transforms.trees import Function, Tree, flatten, is_float
 
@@ -32,7 +33,7 @@ def _alias(x: Any) -> Any:
 class Trace:
     """A function applied once, and the way back from its outputs to the chosen arguments.
 
-    ``born`` is when what it is part of began, if that was before.
+    ``floats`` says that all of these must be floating-point.
     """
 
     def __init__(
@@ -42,12 +43,15 @@ class Trace:
         args: Sequence[Tree],
         argnums: Sequence[int],
         kwargs: dict[str, Any],
-        born: int | None = None,
+        *,
+        floats: bool = False,
     ) -> None:
         __tracebackhide__ = True
         argnums = positions(caller, argnums, len(args))
-        self.born = next(births) if born is None else born
-        self.originals, self.arranged = flatten([args[i] for i in argnums])
+        born = next(births)
+        self.originals, self.arranged = flatten([args[i] for i in argnums], caller)
+        if floats:
+            _check_floats(caller, self.originals)
         recorded = is_recording()
 
         def value_of(items: Sequence[Any]) -> Tree:
@@ -67,8 +71,11 @@ class Trace:
             finally:
                 reads.reset(token)
         self.nodes = [node_of(alias) for alias in aliases]
+        for node in self.nodes:
+            if isinstance(node, Argument):
+                node.over = True
         self.targets = [node for node in self.nodes if node is not None]
-        self.outputs, self.rebuild_value = flatten(value)
+        self.outputs, self.rebuild_value = flatten(value, caller)
         for output in self.outputs:
             _check_output(caller, output)
         if read and not any(node_of(output) is not None for output in self.outputs):
@@ -80,7 +87,9 @@ class Trace:
         self.lifted = recorded and (
             any(node_of(item) is not None for item in self.originals)
             or any(
-                node.plan is None and node.birth < self.born
+                isinstance(node, Leaf)
+                and node.birth < born
+                and not (isinstance(node, Argument) and node.over)
                 for output in self.outputs
                 if (root := node_of(output)) is not None
                 for node in reachable(root, self.targets)
@@ -134,7 +143,7 @@ def _aliased(value: Any) -> Any:
     if node_of(value) is not None:
         return _alias(value)
     data = as_array(ordinary(bare(value), "an argument"))
-    return wrap(data, Leaf(data))
+    return wrap(data, Argument(data))
 
 
 def _say_lists(error: TypeError, caller: str, args: Sequence[Tree]) -> None:
@@ -155,7 +164,7 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else in_kind(total, original)
+    return float(total) if type(original) is float else of_leaf(total, node.dtype, original)
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:
@@ -193,11 +202,16 @@ def _check_output(caller: str, output: Any) -> None:
         )
 
 
-def check_floats(caller: str, trace: Trace) -> None:
+def _check_floats(caller: str, originals: Sequence[Any]) -> None:
     """Raise TypeError unless all arguments to differentiate in are floating-point."""
-    for node, original in zip(trace.nodes, trace.originals):
-        if node is None:
+    for original in originals:
+        if not is_float(original):
             raise TypeError(
-                f"{caller}: cannot differentiate with respect to "
-                f"{getattr(original, 'dtype', type(original).__name__)}; pass floating-point values"
+                f"{caller}: cannot differentiate with respect to {kind_of(original)}; pass "
+                f"floating-point values, such as np.asarray(x, float)"
             )
+
+
+def kind_of(value: Any) -> str:
+    """Return what messages call a value that is not floating-point."""
+    return str(getattr(value, "dtype", type(value).__name__))

@@ -59,12 +59,9 @@ def test_a_right_claim_is_right(dtype: Any) -> None:
         ),
         (
             lambda W: right(W) / 4,
-            "every cell is 4 times too small: a mean over 4 in place of a sum",
+            "every cell is 4 times too small: the 1/4 of a mean over 4 is there twice",
         ),
-        (
-            lambda W: right(W) / 2,
-            "every cell is 2 times too small: a mean over 2 in place of a sum, or a 2 is missing",
-        ),
+        (lambda W: right(W) / 2, "every cell is 0.5 times the right one"),  # no 2 in the loss
         (
             lambda W: -4 * right(W),
             "the sign is flipped, and every cell is 4 times too large: "
@@ -92,7 +89,7 @@ def test_the_usual_mistakes_in_weights_are_named(claim: Any, cause: str | None) 
             "and the 1/4 of a mean over 4 is missing",
         ),
         (lambda z: -p(z) / 4, "-p in place of p - y"),
-        (lambda z: -Y / 4, "-y in place of p - y"),
+        (lambda z: -Y / 4, "-y in place of p - y: only the label's term"),
         (
             lambda z: -Y / p(z) / 4,
             "-y / p: the derivative in the probabilities, the softmax's own left out",
@@ -112,6 +109,87 @@ def test_the_usual_mistakes_in_logits_are_named(claim: Any, cause: str) -> None:
     report = ag.check_closed_form(loss_of_logits, claim, Z)
     assert not report.ok
     assert report.cause == cause
+
+
+def cause(f: Any, claim: Any, x: Any) -> str | None:
+    report = ag.check_closed_form(f, claim, x)
+    assert report.wrong
+    return report.cause  # type: ignore[no-any-return]
+
+
+def test_a_claim_that_is_zero_but_for_rounding_has_no_factor() -> None:
+    tiny = 1e-16 * RNG.normal(size=Z.shape)
+    said = "cells are left at zero that the loss reaches too"
+    assert cause(loss_of_logits, lambda z: tiny * right_for_logits(z), Z) == said
+    assert cause(loss_of_logits, lambda z: tiny, Z) == said
+    sum_is_one = cause(lambda z: np.sum(p(z)), lambda z: p(z), Z)
+    assert sum_is_one is None or "every cell" not in sum_is_one
+
+
+def right_for_logits(z: Any) -> Any:
+    return (p(z) - Y) / 4
+
+
+def test_a_forgotten_temperature_is_no_mean() -> None:
+    def loss(z: Any) -> Any:
+        return ag.cross_entropy(z / 4.0, LABELS, reduction="sum")
+
+    said = "every cell is 4 times too large: the 1/4 of a division by 4 is missing"
+    assert cause(loss, lambda z: p(z / 4) - Y, Z) == said
+    said = "every cell is 2 times too small: the factor 2 is missing"
+    assert cause(lambda z: np.sum((2.0 * z) ** 3), lambda z: 3 * (2 * z) ** 2, Z) == said
+    assert cause(lambda z: np.sum(z**3), lambda z: 12 * z**2, Z) == (
+        "every cell is 4 times the right one"  # there is neither a mean nor a 4
+    )
+
+
+def test_the_labels_term_alone_is_said_to_be_that() -> None:
+    for labels in (LABELS, np.array([1, 1, 0, 2])):
+        y = np.eye(3)[labels]
+        found = cause(
+            lambda W, t=labels: ag.cross_entropy(X @ W, t), lambda W, y=y: -X.T @ y / 4, W
+        )
+        assert found == "-y in place of p - y: only the label's term"
+
+
+@pytest.mark.parametrize("constant", [0.0, 7.0, -1e3])
+@pytest.mark.parametrize("scale", [1e2, 1e3, 1e5, 1e7])
+def test_a_saturated_right_claim_is_right(scale: float, constant: float) -> None:
+    z = scale * np.array([[1.0, 0.3, -0.4], [-0.2, 0.1, 1.5], [0.3, 0.9, -2.0], [2.0, 1.0, 0.0]])
+    for labels in (LABELS, np.argmax(z, axis=1)):
+        y = np.eye(3)[labels]
+        for loss in (ag.cross_entropy, ag.unfused_cross_entropy):
+            report = ag.check_closed_form(
+                lambda z, t=labels, f=loss: f(z, t) + constant, lambda z, y=y: (p(z) - y) / 4, z
+            )
+            assert {cell.verdict for cell in report.cells} <= {"ok", "rounding"}, str(report)
+            assert report.ok
+            assert report.cause is None
+
+
+def test_a_hint_is_given_only_if_it_explains_every_cell() -> None:
+    off = np.zeros(Z.shape)
+    off[2, 1] = 1e-3
+    for claim in (
+        lambda z: -right_for_logits(z) + off,
+        lambda z: 4 * right_for_logits(z) + off,
+        lambda z: p(z) / 4 + off,
+        lambda z: right_for_logits(z) * [1, 0, 1] + off,
+    ):
+        assert cause(loss_of_logits, claim, Z) is None
+
+
+def test_what_agrees_by_chance_at_one_argument_is_no_hint() -> None:
+    x = np.array([2.0])  # where x ** 2 is 2 x
+    assert cause(lambda x: np.sum(x**2), lambda x: x, x) == (
+        "every cell is 2 times too small: the 2 of the power 2 is missing"
+    )
+    assert cause(lambda x: np.sum(x**2), lambda x: x**2 / 2, x) is None
+
+
+def test_a_claim_that_is_an_array_is_explained_at_its_argument() -> None:
+    known = -right(W)
+    assert cause(loss_of_weights, lambda W: known, W) == "the sign is flipped"
 
 
 def test_one_cell_does_not_make_a_factor() -> None:

@@ -259,6 +259,21 @@ def test_an_entry_is_checked_against_what_moving_it_does(page: Page) -> None:
     assert page.find("#check") == []  # it would tell the gradient
 
 
+def test_what_is_not_finite_is_said_where_it_begins(page: Page) -> None:
+    data = np.linspace(0.1, 1, 1000)
+    data[7] = np.nan
+    w = leaf(np.ones(1000), "w")
+    graph = ag.graph(np.mean(np.tanh(w * data)), grads=True)
+    page.open(graph, "#0.6")
+    page.click_drawn("svg .born")
+    assert "nan is in the data" in page.text("#node")
+    with np.errstate(all="ignore"):
+        graph = ag.graph(np.mean(np.log(leaf(np.zeros(1000), "x") * 2.0)), grads=True)
+    page.open(graph, "#0.6")
+    page.click_drawn("svg .born")
+    assert "inf is born here" in page.text("#node")
+
+
 def test_a_gradient_that_moving_the_entry_denies_is_questioned(page: Page) -> None:
     page.open(ag.graph(np.abs(leaf(0.0, "x"))), "#0.2")
     page.click_drawn("svg .leaf")
@@ -267,7 +282,7 @@ def test_a_gradient_that_moving_the_entry_denies_is_questioned(page: Page) -> No
     page.click_drawn("svg .leaf")
     assert page.text("#told").endswith("The gradient there is 1. Is there a kink nearby?")
     x = leaf(np.ones(1000), "x")
-    page.open(ag.graph(np.sum(np.reshape(x, (10, 100)))), "#0.4")
+    page.open(ag.graph(np.sum(x + np.ones(1000))), "#0.4")  # what is added is not kept
     page.click_drawn("svg .leaf")
     assert "compute the graph under ag.recording()" in page.text("#node")
 

@@ -611,7 +611,7 @@ def test_a_summary_of_a_small_array_is_the_array() -> None:
     array[0, 0] = 9
     assert str(summary) == "[[1.235, 0], [nan, -inf]]"
     assert (summary.zeros, summary.nans, summary.infs) == (1, 1, 1)
-    assert (summary.min, summary.max, summary.finite) == (0.0, 1.23456, False)
+    assert (summary.min, summary.max, summary.bad) == (0.0, 1.23456, 2)
 
 
 def test_a_picture_tells_a_range_or_the_number_that_all_are() -> None:

@@ -255,12 +255,15 @@ def test_backward(
     [
         lambda: backward(np.where(x0 > 0, np.sqrt(leaf(*x0)), 0.0)),
         lambda: backward(np.where(x0 > 0, 1 / np.where(x0 > 0, leaf(*x0), 1.0), 0.0)),
-        lambda: backward(leaf(np.inf, 1.0) * 2.0),
+        lambda: backward(np.exp(-leaf(np.inf, 1.0))),
         lambda: backward(np.exp(leaf(-np.inf, 1.0))),
-        lambda: backward(np.where(x0 > 0, -np.inf, leaf(*x0))),
+        lambda: backward(np.exp(np.where(x0 > 0, -np.inf, leaf(*x0)))),
+        lambda: np.where(x0 > 0, np.nan, leaf(*x0)),
+        lambda: ag.cross_entropy(
+            np.array([[np.nan], [1.0]]) * leaf(1, 2), [7, 0], ignore_index=7
+        ).backward(),
         lambda: ag.cross_entropy(leaf(0, -np.inf), 0).backward(),
         lambda: ag.cross_entropy(leaf(1000, -1000), 1).backward(),
-        lambda: backward(np.log(leaf(np.nan))),
         lambda: np.linalg.norm(leaf(0, 0)).backward(),
         lambda: np.log(np.zeros(1)),  # no tensor
     ],
@@ -268,6 +271,39 @@ def test_backward(
 def test_what_is_well_or_was_not_finite_before_passes(action: Callable[[], Any]) -> None:
     with np.errstate(all="ignore"), ag.find_nonfinite():
         action()
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (
+            lambda: backward(leaf(np.inf, 1.0) * 2.0),
+            "np.multiply: the result is inf at [0], from x = inf, y = 2; {}. The inf was in x",
+        ),
+        (
+            lambda: backward(np.where(x0 > 0, -np.inf, leaf(*x0))),
+            "np.where: the result is -inf at [0], from condition of shape (2,) between 0 and 1, "
+            "x = -inf, y of shape (2,) between 0 and 4; {}. The inf was in x",
+        ),
+        (
+            lambda: backward(np.exp(leaf(1, 2)) * np.array([np.nan, 1.0])),
+            "np.multiply: the result is nan at [0], from x = 2.718, y = nan; {}. The nan was in y",
+        ),
+        (
+            lambda: ag.no_grad()(np.sum)(np.log(leaf(np.nan, 1.0)) * 2.0),
+            "np.log: the result is nan at [0], from x = nan; {}. The nan was in x",
+        ),
+        (
+            lambda: backward(leaf(1, 2) * np.array([-np.inf, 0.0]) + np.array([0.0, np.nan])),
+            "np.add: the result is nan at [1], from x = 0, y = nan; {}. The nan was in y",
+        ),
+    ],
+)
+def test_what_the_data_hold_is_named_where_it_is_read(action: Any, said: str) -> None:
+    place = f"{__file__}, line {action.__code__.co_firstlineno}"
+    text = message(action)
+    assert text.startswith(said.format(place))
+    assert text.endswith(" before: in the data, or computed outside find_nonfinite.")
 
 
 def test_a_graph_made_outside_is_watched_on_its_way_back() -> None:

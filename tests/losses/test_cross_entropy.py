@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import tracemalloc
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_soft_targets_are_differentiable_to_third_order(
         ag.check_grads(f, z, y, order=order)
 
 
-# With weights, PyTorch weighs the smoothing, too: see the next test.
+# With weights, PyTorch weighs the smoothing, too: see the test after the next.
 LIKE_PYTORCH = [o for o in option_cases() if o["weight"] is None or not o["label_smoothing"]]
 
 
@@ -209,8 +210,7 @@ def test_values_and_gradients_are_those_of_pytorch(options: dict[str, Any]) -> N
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("smoothing", "weighted"), [(0.0, False), (0.0, True), (0.1, False)])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_soft_targets_are_those_of_pytorch(
     smoothing: float, weighted: bool, reduction: Any
@@ -240,31 +240,97 @@ def test_soft_targets_are_those_of_pytorch(
         )(z, y)
         np.testing.assert_allclose(value, theirs.sum().item(), rtol=1e-12)
         np.testing.assert_allclose(gradients[0], x.grad.numpy(), rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(gradients[1], t.grad.numpy(), rtol=1e-10, atol=1e-14)
+        difference = gradients[1] - t.grad.numpy()
+        if smoothing:  # where a row's sum stays 1, its mean slope does not matter
+            difference -= difference.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(difference, 0, atol=1e-14)
+
+
+def smoothed(y: Any, smoothing: float) -> Any:
+    """Return rows with a share of each row's sum spread evenly."""
+    return (1 - smoothing) * y + smoothing * y.mean(axis=-1, keepdims=True)
 
 
 @pytest.mark.peer
-def test_pytorchs_weighted_smoothing_as_soft_targets() -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("smoothing", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("hard", [True, False])
+def test_weights_with_smoothing_beside_those_of_pytorch(
+    loss: Any, smoothing: float, hard: bool
+) -> None:
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(8)
-    z, labels, weight = rng.normal(size=(6, 4)), rng.integers(4, size=6), rng.random(4)
-    theirs = torch.nn.functional.cross_entropy(
-        torch.tensor(z), torch.tensor(labels), weight=torch.tensor(weight), label_smoothing=0.1
+    for _ in range(10):
+        z, labels, weight = rng.normal(size=(6, 4)), rng.integers(4, size=6), rng.random(4)
+        y = np.eye(4)[labels] if hard else rng.dirichlet(np.ones(4), size=6)
+
+        def theirs(target: Any, z: Any = z, **options: Any) -> Any:
+            return torch.nn.functional.cross_entropy(
+                torch.tensor(z), torch.tensor(target), reduction="none", **options
+            ).numpy()
+
+        pytorchs = theirs(
+            labels if hard else y, weight=torch.tensor(weight), label_smoothing=smoothing
+        )
+        ours = loss(z, y, weight=weight, label_smoothing=smoothing, reduction="none")
+        # Weighed first, smoothed then: PyTorch's loss of such soft targets.
+        np.testing.assert_allclose(ours, theirs(smoothed(weight * y, smoothing)), rtol=1e-12)
+        # PyTorch's own convention: smoothed rows as soft targets.
+        given = loss(z, smoothed(y, smoothing), weight=weight, reduction="none")
+        np.testing.assert_allclose(given, pytorchs, rtol=1e-12)
+        assert not np.allclose(ours, pytorchs, rtol=1e-3)
+    if hard:
+        total = weight[labels].sum()
+        mean = loss(z, labels, weight=weight, label_smoothing=smoothing)
+        np.testing.assert_allclose(mean, ours.sum() / total, rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", option_cases(), ids=shortened)
+def test_labels_and_one_hot_rows_are_one_loss(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(10)
+    z, labels = 2 * rng.normal(size=(9, 4)), rng.integers(4, size=9)
+    x, w = rng.normal(size=(9, 5)), rng.normal(size=(4, 5))
+    y = np.eye(4)[labels]
+    soft = dict(options)
+    if soft.pop("ignore_index") == 1:
+        y[labels == 1] = 0
+    counts = y if options["weight"] is None else y * options["weight"]
+    # The mean of soft targets is over all rows, as in PyTorch.
+    factor = len(y) / counts.sum() if options["reduction"] == "mean" else 1.0
+    for loss in LOSSES:
+        a, slope = ag.value_and_grad(lambda z, f=loss: np.sum(f(z, labels, **options)))(z)
+        b, other = ag.value_and_grad(lambda z, f=loss: np.sum(f(z, y, **soft)) * factor)(z)
+        np.testing.assert_allclose(a, b, rtol=1e-13)
+        np.testing.assert_allclose(slope, other, rtol=1e-11, atol=1e-15)
+    for o in (options, soft):
+        o["class_weight"] = o.pop("weight")
+    np.testing.assert_allclose(
+        ag.linear_cross_entropy(x, w, labels, **options),
+        ag.linear_cross_entropy(x, w, y, **soft) * factor,
+        rtol=1e-13,
     )
-    y = 0.9 * np.eye(4)[labels] + 0.1 / 4
-    ours = ag.cross_entropy(z, y, weight=weight, reduction="sum") / weight[labels].sum()
-    np.testing.assert_allclose(ours, theirs.item(), rtol=1e-13)
 
 
 def test_weights_and_smoothing_weigh_whole_rows() -> None:
     z, labels, weight = np.array([[1.0, 2.0, 4.0], [0.0, 1.0, 0.0]]), [0, 2], [0.5, 1.0, 3.0]
     options: dict[str, Any] = {"label_smoothing": 0.1, "reduction": "none"}
     rows = ag.cross_entropy(z, labels, **options)
-    np.testing.assert_allclose(
-        ag.cross_entropy(z, labels, weight=weight, **options), [0.5 * rows[0], 3 * rows[1]]
-    )
+    for target in (labels, np.eye(3)[labels]):
+        np.testing.assert_allclose(
+            ag.cross_entropy(z, target, weight=weight, **options), [0.5 * rows[0], 3 * rows[1]]
+        )
     mean = ag.cross_entropy(z, labels, weight=weight, label_smoothing=0.1)
     np.testing.assert_allclose(mean, (0.5 * rows[0] + 3 * rows[1]) / 3.5)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_the_best_prediction_is_the_smoothed_target_whatever_the_weights(hard: bool) -> None:
+    best = np.log([0.95, 0.05])
+    target = [0] if hard else np.array([[1.0, 0.0]])
+    slope = ag.grad(
+        lambda z: ag.cross_entropy(z[None], target, weight=[1.0, 99.0], label_smoothing=0.1)
+    )(best)
+    np.testing.assert_allclose(slope, 0, atol=1e-15)
 
 
 # ---------------------------------------------------------------------------- conventions
@@ -469,8 +535,33 @@ def test_what_would_be_ignored_silently_is_refused(loss: Any) -> None:
     for index in ([0, 1], 1.5, "a"):
         with pytest.raises(TypeError, match="cross_entropy: ignore_index must be an integer, not"):
             loss(Z, [0, 1, 2], ignore_index=index)
-    with pytest.raises(ValueError, match=r"have one class, .*nn\.binary_cross_entropy_with_logits"):
-        loss(np.zeros((3, 1)), np.array([[0], [1], [1]]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "target", "remedy"),
+    [
+        ((3, 1), -1, [0, 0, 0], "z[:, 0]"),
+        ((3, 1), 1, [0, 1, 1], "z[:, 0]"),
+        ((3, 1), 1, [[0], [1], [1]], "z"),
+        ((3, 1), 1, [[0.0], [1.0], [1.0]], "z"),
+        ((2, 1, 2), 1, [[0, 1], [1, 1]], "np.squeeze(z, 1)"),
+        ((1, 3), 0, [0, 1, 1], "np.squeeze(z, 0)"),
+        ((1,), 0, 1, "np.squeeze(z, 0)"),
+    ],
+)
+def test_one_class_is_told_to_be_binary_labels(
+    shape: tuple[int, ...], axis: int, target: Any, remedy: str
+) -> None:
+    z = np.random.default_rng(0).normal(size=shape)
+    said = (
+        f"logits of shape {shape} have one class, whose loss is always 0; for labels 0 and 1 use "
+        f"ag.nn.binary_cross_entropy_with_logits({remedy}, y)"
+    )
+    for loss in LOSSES:
+        with pytest.raises(ValueError, match=re.escape(f".{loss.__name__}: {said}")):
+            loss(z, target, axis=axis)
+    names = {"np": np, "ag": ag, "z": z, "y": np.array(target)}
+    assert eval(said[said.index("ag.nn") :], names) > 0
 
 
 def test_class_weights_that_require_a_gradient_are_refused() -> None:

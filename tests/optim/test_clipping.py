@@ -89,3 +89,67 @@ def test_float16_gradients_are_measured_and_scaled_in_single_precision(record_pr
         assert w.grad.dtype == np.float16
         np.testing.assert_allclose(w.grad, before * (limit / norm), rtol=1e-3, atol=1e-7)
     record_property("float16 gradients clipped", 100)
+
+
+def recorded():
+    w = leaf([1.0, 2.0])
+    np.sum(w**3).backward(create_graph=True)
+    return w, w.grad
+
+
+@pytest.mark.parametrize(
+    "clip", [lambda w: optim.clip_grad_norm(w, 1.0), lambda w: optim.clip_grad_value(w, 5.0)]
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_recorded_gradient_is_not_written_into(clip, dtype):
+    w = leaf([1.0, 2.0], dtype)
+    np.sum(w**3).backward(create_graph=True)
+    gradient = w.grad
+    before = gradient.data.copy()
+    clip(w)
+    assert np.array_equal(gradient.data, before)
+    assert not np.array_equal(w.grad.data, before)
+    assert w.grad.dtype == dtype
+    w.zero_grad()
+    np.sum(gradient).backward()
+    assert np.allclose(w.grad, 6 * w.data)
+
+
+def test_second_derivative_of_a_recorded_gradient_that_was_clipped():
+    w = leaf(2.0)
+    np.log(w).backward(create_graph=True)  # 1/w, whose slope is -1/w²
+    gradient = w.grad
+    optim.clip_grad_norm(w, 0.1)
+    assert w.grad.item() == pytest.approx(0.1, rel=1e-5)
+    w.zero_grad()
+    gradient.backward()
+    assert w.grad == -0.25
+
+
+def test_gradients_flow_through_clipping():
+    def of(x):
+        w = ag.Tensor(x, requires_grad=True)
+        np.sum(w**3).backward(create_graph=True)
+        return w
+
+    x = np.array([1.0, 2.0])
+    for clip, clipped in (
+        (lambda w: optim.clip_grad_norm(w, 1.0), lambda g: g / (np.sqrt(np.sum(g * g)) + 1e-6)),
+        (lambda w: optim.clip_grad_value(w, 5.0), lambda g: np.clip(g, -5.0, 5.0)),
+    ):
+        w = of(x)
+        clip(w)
+        gradient, w.grad = w.grad, None
+        gradient[0].backward()
+        slope = ag.grad(lambda x, clipped=clipped: clipped(3 * x**2)[0])(x)
+        assert np.allclose(w.grad, slope, rtol=1e-12)
+
+
+def test_recorded_gradients_beside_arrays_are_clipped_together():
+    w, _ = recorded()
+    v = leaf([1.0])
+    v.grad = np.array([4.0])
+    norm = np.sqrt(9 + 144 + 16)
+    assert optim.clip_grad_norm([w, v], 1.0) == pytest.approx(norm)
+    assert np.allclose(w.grad.data, np.array([3, 12]) / norm, rtol=1e-6)
+    assert np.allclose(v.grad, 4 / norm, rtol=1e-6)

@@ -113,22 +113,22 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "cotangent of a wrong shape": (
         lambda: ag.vjp(np.exp, X)[1](np.ones(4)),
         ValueError,
-        "ag.vjp: the gradient has shape (4,), but the output has shape (3,)",
+        "ag.vjp: the cotangent is of shape (4,), but the value is of shape (3,)",
     ),
     "too few cotangents": (
         lambda: ag.vjp(lambda x: (x, x), X)[1](X),
         ValueError,
-        "ag.vjp: the function has 2 outputs, the cotangent has 1",
+        "ag.vjp: the cotangent is of shape (3,), but the value is a tuple of 2",
     ),
     "tangent of a wrong shape": (
         lambda: ag.jvp(np.exp, (X,), (np.ones(4),)),
         ValueError,
-        "ag.jvp: the tangents have shapes [(4,)], the arguments [(3,)]",
+        "ag.jvp: tangents[0] is of shape (4,), but primals[0] is of shape (3,)",
     ),
     "tangent missing": (
         lambda: ag.jvp(np.multiply, (X, X), (X,)),
         ValueError,
-        "ag.jvp: the tangents have shapes [(3,)], the arguments [(3,), (3,)]",
+        "ag.jvp: tangents is a tuple of 1, but primals is a tuple of 2",
     ),
     "primal that is no tuple": (
         lambda: ag.jvp(np.exp, X, X),
@@ -138,7 +138,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "vector of a wrong shape": (
         lambda: ag.hvp(np.sum, (X,), (1.0,)),
         ValueError,
-        "ag.hvp: the vectors have shapes [()], the arguments [(3,)]",
+        "ag.hvp: vectors[0] is of shape (), but args[0] is of shape (3,)",
     ),
     "hvp of an array": (
         lambda: ag.hvp(np.exp, (X,), (X,)),
@@ -148,7 +148,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "cotangent where a float would broadcast": (
         lambda: ag.vjp(np.exp, X)[1](1.0),
         ValueError,
-        "ag.vjp: the gradient has shape (), but the output has shape (3,)",
+        "ag.vjp: the cotangent is of shape (), but the value is of shape (3,)",
     ),
 }
 

@@ -223,3 +223,34 @@ def test_under_no_grad() -> None:
     with ag.no_grad():
         np.testing.assert_array_equal(ag.grad(lambda x: np.sum(x * x))(X), 2 * X)
         assert _nth(lambda x: x**3, 2)(2.0) == 12.0
+
+
+def test_pullback_of_arrays_differentiated_in_its_cotangent_gives_arrays() -> None:
+    _, pull = ag.vjp(lambda x: x**2, X)
+    c = np.array([1.0, 2.0, 3.0])
+    value, gradient = ag.value_and_grad(lambda c: np.sum(pull(c)[0] ** 2))(c)
+    assert type(gradient) is np.ndarray
+    assert not isinstance(value, ag.Tensor)
+    np.testing.assert_allclose(gradient, 8 * X**2 * c)
+    second = ag.hessian(lambda c: np.sum(pull(c)[0] ** 2))(c)
+    np.testing.assert_allclose(second, np.diag(8 * X**2))
+    np.testing.assert_allclose(ag.jacobian(lambda c: pull(c)[0])(c), np.diag(2 * X))
+    _, along = ag.jvp(lambda c: pull(c)[0], (c,), (c,))
+    assert type(along) is np.ndarray
+    np.testing.assert_allclose(along, 2 * X * c)
+
+
+def test_pullback_of_a_variable_differentiated_in_its_cotangent_gives_tensors() -> None:
+    w = ag.Tensor(X, requires_grad=True)
+    _, pull = ag.vjp(lambda x: w * x**2, X)
+    gradient = ag.grad(lambda c: np.sum(pull(c)[0]))(np.ones(3))
+    np.sum(gradient).backward()  # 2 w x
+    np.testing.assert_allclose(w.grad, 2 * X)
+
+
+def test_pullback_within_a_transform_differentiated_in_its_cotangent() -> None:
+    def f(x: Any) -> Any:
+        _, pull = ag.vjp(lambda y: x * y**2, x)
+        return np.sum(ag.grad(lambda c: np.sum(pull(c)[0] ** 2))(np.ones(3)))  # 8 x⁴
+
+    np.testing.assert_allclose(ag.grad(f)(X), 32 * X**3)
