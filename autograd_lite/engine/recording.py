@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any
 
@@ -308,17 +308,21 @@ def bare(value: Any) -> Any:
     return value
 
 
-def is_differentiated(*values: Any) -> bool:
-    """Whether calls are recorded and a tensor among values, or in them, requires a gradient."""
-    return mode.get().records and any(map(_is_tracked, values))
+def is_differentiated(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether calls are recorded and a tensor among or in the arguments requires a gradient."""
+    if not mode.get().records:
+        return False
+    return _any_tracked(args) or (bool(kwargs) and _any_tracked(kwargs.values()))
 
 
-def _is_tracked(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return value._node is not None
-    if type(value) is dict:
-        value = list(value.values())
-    return type(value) in (list, tuple) and any(map(_is_tracked, value))
+def _any_tracked(values: Iterable[Any]) -> bool:
+    for value in values:
+        if isinstance(value, Tensor):
+            if value._node is not None:
+                return True
+        elif value.__class__ in (list, tuple) and _any_tracked(value):
+            return True
+    return False
 
 
 def node_of(value: Any) -> Node | None:

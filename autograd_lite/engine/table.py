@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from autograd_lite.engine.names import name_of
-from autograd_lite.engine.signatures import REQUIRED, Signature, not_covered
+from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
 
 Rule = Callable[..., Any]
 Pick = Callable[[Any], Sequence[Any]]
@@ -184,13 +184,13 @@ class Primitive:
             if i >= given:
                 break
             value = values[i]
-            if self.signature.is_default(i, value):
+            if is_default(value, self.signature.neutral[i]):
                 continue
             if not allowed:
                 raise not_covered(self.name, self.parameters[i])
             if isinstance(value, (list, np.ndarray)):
                 values[i] = value.copy()
-            elif self.parameters[i] == "order" and value == "A":  # as the array lies in memory
+            elif value.__class__ is str and value == "A":  # as the array lies in memory
                 values[i] = "F" if np.isfortran(values[0]) else "C"
         return values
 
@@ -326,7 +326,7 @@ class Composite:
                 raise TypeError(f"{self.name}: its argument {name} is missing")
             elif default is REQUIRED:
                 given.append(value)
-            elif not own.is_default(i, value):
+            elif not is_default(value, own.neutral[i]):
                 if name not in known and not self.taken.others:
                     raise not_covered(self.name, name)
                 options[name] = value
