@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
 
@@ -35,6 +35,7 @@ _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that n
 # What holds no array of another kind; tensor.py adds the class of tensors.
 KNOWN: set[type] = {*_NUMBERS, list, str, NoneType, type(...), np.ndarray}
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
+_SEQUENCES = (list, tuple)
 _new = object.__new__
 
 # NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
@@ -310,17 +311,11 @@ def bare(value: Any) -> Any:
 
 def is_differentiated(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     """Whether calls are recorded and a tensor among or in the arguments requires a gradient."""
-    if not mode.get().records:
-        return False
-    return _any_tracked(args) or (bool(kwargs) and _any_tracked(kwargs.values()))
-
-
-def _any_tracked(values: Iterable[Any]) -> bool:
-    for value in values:
+    for value in (*args, *kwargs.values()) if kwargs else args:
         if isinstance(value, Tensor):
             if value._node is not None:
-                return True
-        elif value.__class__ in (list, tuple) and _any_tracked(value):
+                return mode.get().records
+        elif value.__class__ in _SEQUENCES and is_differentiated(value, _NO_KEYWORDS):
             return True
     return False
 

@@ -37,7 +37,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     if axis is None:
         return concatenate([a.reshape(-1) for a in arrays])
     axis = normalize_axis_index(axis, arrays[0].ndim) if arrays and axis < 0 else axis
-    lengths = [a.shape[axis] if 0 <= axis < a.ndim else 0 for a in arrays]
+    lengths = [shape[axis] if 0 <= axis < len(shape := a.shape) else 0 for a in arrays]
     return _concatenate(*arrays, axis=axis, starts=list(accumulate(lengths, initial=0)))
 
 
