@@ -752,7 +752,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "shapes of a stack": (
         lambda t, u: np.stack([t, u[:2]]),
         ValueError,
-        "np.stack: all input arrays must have the same shape",
+        "np.stack: np.concatenate of shapes (1, 3) and (1, 2)",
     ),
     "singular matrix": (
         lambda t, u: np.linalg.solve(np.outer(t, t), u),
@@ -772,7 +772,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "operand that is no number": (
         lambda t, u: t + None,
         TypeError,
-        "np.add: NoneType of dtype object holds no numbers; pass numbers",
+        "np.add: None of dtype object holds no numbers; pass numbers",
     ),
     "complex gradient": (
         lambda t, u: (t * u).backward([1j, 0, 0]),

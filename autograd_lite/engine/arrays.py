@@ -77,6 +77,8 @@ def holds_values(kind: type) -> bool:
 
 def _kind(value: Any) -> str:
     """Return the name of a value's class with its library: pandas.Series."""
+    if value is None:
+        return "None"
     root, name = type(value).__module__.partition(".")[0], type(value).__name__
     return name if root == "builtins" else f"{root}.{name}"
 

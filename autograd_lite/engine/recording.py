@@ -239,7 +239,7 @@ def _call_other(
             return called(entry.formula, args, kwargs)
         except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
             check_numbers(error, entry.name, [*args, *kwargs.values()])
-            if not str(error).startswith(entry.name):
+            if "NoneType" in str(error) or not str(error).startswith("np."):
                 plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise

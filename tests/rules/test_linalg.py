@@ -158,7 +158,7 @@ def test_real_eigenvalues_are_real_whatever_numpy_makes_of_them():
             lambda a: np.gradient(a, [1.0, 2.0], axis=1),
             r"np\.gradient: when 1d, distances must match",
         ),
-        (lambda a: np.linalg.outer(a, a), r"np\.linalg\.outer: .* x1\.ndim=2"),
+        (lambda a: np.linalg.outer(a, a), r"np\.linalg\.outer: .* of shapes \(2, 3\)"),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(call, message):
