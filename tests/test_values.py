@@ -192,7 +192,8 @@ class Tally:
             found = Outcome(lambda: call.of(ag.Tensor))
         else:
             found = Outcome(lambda: ag.no_grad()(call.of)(lambda a: _tracked(a, [])))
-        if "read-only" not in str(found.error):  # a tensor is not written to
+        # A tensor is not written to, and np.asarray of one that requires a gradient always refused.
+        if not re.search("read-only|would lose its derivative", str(found.error)):
             self.judge("without a gradient", call, found, numpy, same)
         excuse, _ = EXPLAINED.get(name, (lambda call: False, ""))
         tensors: list[ag.Tensor] = []
