@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
         jvp,
         value_and_grad,
         vjp,
+        vmap,
     )
 
 __version__ = "0.1.0"
@@ -89,6 +90,7 @@ __all__ = [
     "unfused_cross_entropy",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 _MODULE_OF = {
@@ -118,6 +120,7 @@ _MODULE_OF = {
     "unfused_cross_entropy": "losses",
     "value_and_grad": "transforms",
     "vjp": "transforms",
+    "vmap": "transforms",
 }
 
 if not TYPE_CHECKING:  # else no checker would see a misspelt name

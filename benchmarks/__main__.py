@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [fused|speed|accuracy|ops|step|head ...]``."""
+"""Run the benchmarks: ``python -m benchmarks [fused|speed|...|head|transforms ...]``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import engines, fused, tables, timing
+from . import engines, fused, mapped, tables, timing
 
 KINDS = {
     "fused": "fused against unfused cross-entropy",
@@ -19,12 +19,13 @@ KINDS = {
     "ops": "one recorded operation",
     "step": "a training step",
     "head": "classifier head and loss without all logits",
+    "transforms": "Jacobian, Hessian, gradients of each example, float32",
 }
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    listing = "\n".join(f"  {name:9} {text}" for name, text in KINDS.items())
+    listing = "\n".join(f"  {name:10} {text}" for name, text in KINDS.items())
     p = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time autograd_lite, on one core with one thread.\n\nbenchmarks:\n" + listing,
@@ -60,6 +61,8 @@ def rows_of(
         return 1, tables.operation_rows(peers, seconds)
     if kind == "step":
         return len(tables.STEPS), tables.step_rows(peers, seconds)
+    if kind == "transforms":
+        return 2 * len(mapped.SIZES) + 1, mapped.rows(peers, seconds)
     size = (2048, 64, 4000) if quick else (4096, 256, 32000)
     return 2, tables.head_rows(seconds, *size)
 

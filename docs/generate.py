@@ -32,6 +32,9 @@ from autograd_lite.graphs.layout import own_program  # noqa: E402
 from benchmarks.picture import ratios  # noqa: E402
 from benchmarks.timing import duration, markdown  # noqa: E402
 from examples.questions.__main__ import main as print_questions  # noqa: E402
+from tests.harness import is_elementwise, ufunc_samples  # noqa: E402
+from tests.samples import SAMPLES  # noqa: E402
+from tests.vmapped import vmapped  # noqa: E402
 
 FUNCTIONS = """# Functions covered
 
@@ -42,11 +45,13 @@ these there are `ag.softmax`, the cross-entropies and the functions of `ag.nn`.
 
 ## {covered} functions with a derivative
 
-A **rule** differentiates the arguments named; optional arguments in the last column are refused. A
-**formula** is made of other functions, and takes the arguments named.
+A **rule** differentiates the arguments named; optional arguments under "refused" are refused. A
+**formula** is made of other functions, and takes the arguments named. For [`ag.vmap`](vmap.md),
+{looped} of them take some call or gradient one example after the other (**looped**); the others do
+all at once.
 
-| function | kind | arguments | refused |
-|---|---|---|---|
+| function | kind | arguments | refused | vmap |
+|---|---|---|---|---|
 {table}
 
 ## {count} functions without one
@@ -101,21 +106,27 @@ def functions_page():
     """Return the text of functions.md."""
     rows = sorted(dict(entries()).items(), key=lambda row: (row[0].count(".") > 1, row[0].lower()))
     constants = [f"`{name}`" for name, entry in rows if isinstance(entry, table.Constant)]
+    elementwise = [
+        s for f in table.TABLE if is_elementwise(f) for s in ufunc_samples(table.TABLE[f])
+    ]
+    looped = {name for name, at_once in vmapped([*elementwise, *SAMPLES]).items() if not at_once}
     lines = []
     for name, entry in rows:
+        vmap = "looped" if name in looped else ""
         shown = f"`{name}`" if "." in name else name
         if isinstance(entry, table.Primitive):
             refused = ", ".join(
                 sorted(entry.parameters[i] for i, allowed in entry.options.items() if not allowed)
             )
-            lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} |")
+            lines.append(f"| {shown} | rule | {differentiable(entry)} | {refused} | {vmap} |")
         elif isinstance(entry, table.Composite):
             own = inspect.signature(entry.formula).parameters
-            lines.append(f"| {shown} | formula | {arguments(own, lambda p: True)} | |")
+            lines.append(f"| {shown} | formula | {arguments(own, lambda p: True)} | | {vmap} |")
     version = ".".join(np.__version__.split(".")[:2])
     return FUNCTIONS.format(
         version=version,
         covered=len(lines),
+        looped=len(looped),
         table="\n".join(lines),
         count=len(constants),
         constants=", ".join(constants),

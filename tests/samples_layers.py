@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import autograd_lite as ag
@@ -23,7 +25,14 @@ _IMAGES = normal(2, 2, 4, 5)
 _WINDOWS = convolution._Windows((2, 3), (2, 1), padding=(1, 0), out=(3, 3))
 _COLUMNS = convolution._columns(_IMAGES, _WINDOWS)
 
+
+def _mapped(x: Any, w: Any) -> Any:
+    """Return products of the rows of an array with one that a mapped function closes over."""
+    return ag.vmap(lambda row: np.tanh(row) * w)(x)
+
+
 SAMPLES = [
+    Sample(_mapped, normal(3, 4), normal(4)),
     Sample(_penalty, normal(4), np.array([1, 2, 0, 3])),
     Sample(ag.softmax, normal(3, 4)),
     Sample(ag.softmax, normal(2, 3, 2), axis=1),

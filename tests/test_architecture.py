@@ -41,7 +41,7 @@ ALLOWED = {
 # rules.
 LIMITS = {
     "__init__": 130,
-    "engine": 2_090,
+    "engine": 2_130,
     "rules": 1_250,
     "losses": 1_000,
     "nn": 1_010,
@@ -50,9 +50,9 @@ LIMITS = {
     "checkpoint": 205,
     "training": 545,
     "sklearn": 285,
-    "transforms": 470,
+    "transforms": 1_170,
     "checks": 840,
-    "graphs": 1_950,
+    "graphs": 1_960,
 }
 FILE_LIMIT, FUNCTION_LIMIT = 400, 60  # lines of code
 # As yet, and a test says when no longer: files that are longer, a part whose files import each

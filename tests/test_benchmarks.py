@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from benchmarks import engines, fused, picture, tables, timing
+from autograd_lite.transforms.trees import flatten
+from benchmarks import engines, fused, mapped, picture, tables, timing
 from benchmarks.__main__ import KINDS, main
 
 
@@ -27,7 +28,7 @@ def _not_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fused, tables):
+    for module in (fused, mapped, tables):
         monkeypatch.setattr(module, "in_turn", lambda calls, _: timing.in_turn(calls, 0.01))
 
 
@@ -65,7 +66,7 @@ def test_a_size_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("_briefly")
-@pytest.mark.parametrize("kind", ["accuracy", "ops", "step"])
+@pytest.mark.parametrize("kind", ["accuracy", "ops", "step", "transforms"])
 def test_the_other_tables(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     out = run(capsys, kind, "--quick")
     assert f"### {kind}: {KINDS[kind]}" in out
@@ -187,3 +188,21 @@ def test_timing_pins_only_where_the_system_can(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.undo()
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
     assert timing.pin_to_one_core() is None
+
+
+def test_what_transforms_are_compared_with_computes_the_same() -> None:
+    for runs in (*mapped.matrix_runs(7, []).values(), mapped.example_runs([])):
+        ours, loop = (flatten(run())[0] for run in runs.values())
+        for a, b in zip(ours, loop, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.peer
+def test_other_libraries_transforms_compute_the_same() -> None:
+    names = list(engines.installed())
+    for runs in (*mapped.matrix_runs(7, names).values(), mapped.example_runs(names)):
+        ours, *others = (run() for run in runs.values())
+        assert len(others) == 2
+        for other in others:
+            for a, b in zip(flatten(ours)[0], flatten(other)[0], strict=True):
+                np.testing.assert_allclose(a, np.asarray(b), rtol=1e-4, atol=1e-5)

@@ -89,6 +89,7 @@ EXPLAINED: dict[str, tuple[Callable[[Call], bool], str]] = {
         lambda c: any(type(v) is int and v == 0 for v in (*c.args[2:], *c.kwargs.values())),
         "of no numbers, NumPy's step is no array",
     ),
+    "np.unstack": (lambda c: type(c.kwargs.get("axis")) is tuple, "an axis is one number"),
     "np.meshgrid": (lambda c: isinstance(c.kwargs.get("copy"), np.ndarray), "copy= does nothing"),
     "np.cov": (lambda c: object in map(type, c.args), "an empty matrix beside an object"),
     "np.linalg.tensorsolve": (

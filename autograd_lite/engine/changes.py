@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import remedy
+from autograd_lite.engine.arrays import held, remedy
 from autograd_lite.engine.nodes import Leaf, Node, births
 from autograd_lite.engine.table import Plan
 
@@ -40,6 +40,7 @@ def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | N
         else:
             continue
         for array in items:
+            array = array if array.__class__ is np.ndarray else held(array)
             if isinstance(array, np.ndarray):
                 dtype = array.dtype
                 if dtype.hasobject:

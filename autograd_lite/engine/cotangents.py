@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import recording
-from autograd_lite.engine.arrays import copied, in_kind, kind, ordinary
+from autograd_lite.engine.arrays import copied, in_kind, is_batch, kind, ordinary
 from autograd_lite.engine.nodes import Leaf, Node
 
 
@@ -70,3 +70,12 @@ def retired(leaf: Leaf) -> RuntimeError:
         f"read it, so that its gradient would be lost; switch it on again, or compute the loss "
         f"again"
     )
+
+
+def keep_out(values: Any, own: Any, caller: str) -> None:
+    """Refuse values that differ between the examples of a vmap, for an array that they share."""
+    if is_batch(values) and not is_batch(own):
+        raise TypeError(
+            f"{caller} inside ag.vmap of a tensor from outside, which all examples share: each has "
+            f"a value of its own for it; use ag.grad, and return the value"
+        )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import has_nan, like_sequence
+from autograd_lite.engine.arrays import has_nan, held, like_sequence, possibly
 from autograd_lite.engine.nodes import Node
 from autograd_lite.engine.results import Outputs
 
@@ -42,7 +42,7 @@ def mask(
     values it saw. An elementwise one hands its mark on, and any other rule is shown random numbers,
     for what it saved and as marks, so that it is its structure that makes a mark zero.
     """
-    whole = not isinstance(g, (np.ndarray, np.generic))
+    whole = not isinstance(held(g), (np.ndarray, np.generic))
     start = np.ones(root.shape, root.dtype) if whole else (g != 0).astype(root.dtype)
     marks: dict[Node, Any] = {root: start}
     reached: dict[tuple[Node, int], Any] = {}
@@ -93,6 +93,6 @@ def mask(
 
     def masked(node: Node, k: int, _: Any, d: Any) -> Any:
         own = reached.get((node, k))
-        return d if own is None or own.all() else np.where(own == 0, 0, d)
+        return d if own is None or not possibly(own == 0) else np.where(own == 0, 0, d)
 
     return masked

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from autograd_lite.engine import changes, results
-from autograd_lite.engine.arrays import holds_values, kind, like_sequence, values_of
+from autograd_lite.engine.arrays import batch_in, holds_values, kind, like_sequence, values_of
 from autograd_lite.engine.modes import mode
 from autograd_lite.engine.names import (
     check_numbers,
@@ -99,11 +99,8 @@ def call(
     values = arguments if plan.simple else entry.settled(arguments)
     try:
         ans = plan.run_bound(*arguments) if bound else plan.run(*arguments)
-    except TypeError as error:
-        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
+        ans = _again(entry, plan.run_bound if bound else plan.run, arguments, error)
     residual = is_exposed = is_large = None
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
@@ -127,13 +124,23 @@ def call(
 
 
 def _again(
-    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: TypeError
+    entry: Primitive, run: Callable[..., Any], arguments: Sequence[Any], error: Exception
 ) -> Any:
-    """Return what a call computes that raised TypeError, if for want of a registry of warnings."""
+    """Return what a call computes that raised: for want of a registry of warnings, or of a way.
+
+    A batch that found no way through the function hands it one example after another.
+    """
     try:
-        if "registry" not in str(error):
+        if isinstance(error, TypeError) and "registry" in str(error):
+            return called_by_the_user(run, arguments)
+        batch = batch_in(arguments)
+        if batch is None:
             raise error
-        return called_by_the_user(run, arguments)
+        own = entry.signature
+        by_name = own.variadic is not None or len(arguments) > own.positional
+        ans = batch._apply(entry.compute if by_name else entry.function, arguments)
+        alone = entry.recorded is None or run in (entry.compute, entry.function)
+        return ans if alone else (ans, None)
     except Exception as named:
         if named.__context__ is error:
             named.__context__ = None
@@ -174,11 +181,8 @@ def _unrecorded(
     """Return the result alone: an array for arrays, else tensors that require no gradient."""
     try:
         ans = run(*arguments)
-    except TypeError as error:
-        ans = _again(entry, run, arguments, error)
     except Exception as error:
-        name_shapes(error, entry.name, arguments)
-        raise
+        ans = _again(entry, run, arguments, error)
     for argument in args:
         if isinstance(argument, Tensor):
             break

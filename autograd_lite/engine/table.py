@@ -28,6 +28,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
+from autograd_lite.engine.arrays import batch_in
 from autograd_lite.engine.names import name_of
 from autograd_lite.engine.signatures import REQUIRED, Signature, is_default, not_covered
 
@@ -464,12 +465,21 @@ def _with_argnum(rule: Rule, place: int, argnum: int) -> Rule:
 
 
 def _with_read_only_cotangent(rule: Rule) -> Rule:
-    """Return a user's rule, unable to write to a cotangent that other arguments share."""
+    """Return a user's rule, unable to write to a cotangent that other arguments share.
+
+    What a batch cannot go through is applied to one example after another.
+    """
 
     def protected(g: Any, *kept: Any) -> Any:
         if isinstance(g, np.ndarray):
             g = g.view()
             g.setflags(write=False)
-        return rule(g, *kept)
+        try:
+            return rule(g, *kept)
+        except Exception:
+            batch = batch_in((g, *kept))
+            if batch is None:
+                raise
+        return batch._apply(rule, (g, *kept))
 
     return protected

@@ -149,7 +149,7 @@ def _walk(
                 raise _no_array(d, plan.primitive) from None
             if parent not in cotangents:
                 cotangents[parent] = d
-            elif parent in owned:
+            elif parent in owned and d.__class__ is cotangents[parent].__class__:
                 cotangents[parent] += d
             else:
                 cotangents[parent] = cotangents[parent] + d

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from autograd_lite.engine import recording
 from autograd_lite.engine.arrays import MASKED, copied, in_kind, is_foreign, ordinary
 from autograd_lite.engine.changes import hand_out, is_own, move
-from autograd_lite.engine.cotangents import cotangent_for, of_leaf, retired, unshared
+from autograd_lite.engine.cotangents import cotangent_for, keep_out, of_leaf, retired, unshared
 from autograd_lite.engine.methods import ArrayMethods
 from autograd_lite.engine.modes import is_recording, mode, reads
 from autograd_lite.engine.names import derivative_lost, name_of, outermost_function
@@ -125,6 +125,7 @@ class Tensor(Recorded, ArrayMethods):
                 f"Tensor.data: the values are not those of {self.dtype}, the dtype that the tensor "
                 f"keeps; round them, or make a new Tensor"
             )
+        keep_out(new, self._values, "Tensor.data")
         if new.shape != self.shape:
             raise ValueError(
                 f"Tensor.data: expected values of shape {self.shape}, got {new.shape}; "
@@ -352,6 +353,7 @@ class Tensor(Recorded, ArrayMethods):
             for leaf in found:  # all before any is stored: one may raise
                 if leaf.retired:
                     raise retired(leaf)
+                keep_out(found[leaf], leaf.value, "Tensor.backward")
                 if leaf.grad is not None:
                     found[leaf] = of_leaf(leaf.grad + found[leaf], leaf.dtype, leaf.value)
                 elif not create_graph:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine import arrays
 from autograd_lite.engine.changes import changed_argument
 from autograd_lite.engine.nodes import Leaf, Node
 from autograd_lite.engine.results import SMALL
@@ -254,7 +255,7 @@ def _size(value: Any) -> int:
 
 
 def _same(a: Any, b: Any) -> bool:
-    pairs = zip(flat(a), flat(b))
+    pairs = zip(map(arrays.held, flat(a)), map(arrays.held, flat(b)))
     return all(x.dtype == y.dtype and np.array_equal(x, y, equal_nan=True) for x, y in pairs)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from autograd_lite.engine.arrays import held
+
 WHOLE = 1024  # numbers up to which an array is held whole
 CORNER = 16  # rows and columns held of a larger one
 BINS = 20
@@ -33,7 +35,7 @@ class Summary:
     """
 
     def __init__(self, array: Any) -> None:
-        array = np.asarray(array)
+        array = np.asarray(held(array))
         self.shape: tuple[int, ...] = array.shape
         self.dtype = str(array.dtype)
         self.whole = array.size <= WHOLE
@@ -128,6 +130,7 @@ def badness(value: Any) -> int:
     """Return 2 if nan is in an array, or in one of several, 1 if inf is, else 0."""
     if isinstance(value, (tuple, list)):
         return max(map(badness, value), default=0)
+    value = held(value)
     if not isinstance(value, (float, np.ndarray, np.generic)):
         return 0
     array = np.asarray(value)

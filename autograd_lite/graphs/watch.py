@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograd_lite.engine import arrays
 from autograd_lite.engine.modes import Observer, observing
 from autograd_lite.engine.nodes import Node, note_of
 from autograd_lite.engine.places import user_line
@@ -175,7 +176,7 @@ def _first_bad(value: Any, how_bad: int) -> _Bad:
     if isinstance(value, (tuple, list)):
         i = next(i for i, item in enumerate(value) if badness(item) == how_bad)
         return _first_bad(value[i], how_bad)._replace(which=f" in result {i}")
-    array = np.asarray(value)
+    array = np.asarray(arrays.held(value))
     cells = np.argwhere(np.isnan(array) if how_bad == 2 else np.isinf(array))
     return _Bad(array, tuple(int(i) for i in cells[0]))
 
@@ -198,7 +199,7 @@ def _operands(given: dict[str, Any], bad: _Bad, primitive: Primitive) -> str:
     texts = []
     for name, value in given.items():
         several = isinstance(value, (tuple, list))
-        for i, item in enumerate(value if several else [value]):
+        for i, item in enumerate(map(arrays.held, value if several else [value])):
             if isinstance(item, bool) or not isinstance(item, (int, float, np.ndarray, np.generic)):
                 continue
             called, array = f"{name}[{i}]" if several else name, np.asarray(item)

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autograd_lite.engine.arrays import is_foreign, kind, possibly
+from autograd_lite.engine.arrays import alike, is_foreign, kind, possibly
 from autograd_lite.engine.primitives import primitive
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
@@ -135,6 +135,8 @@ def _logits_cotangent(
     else:
         slope = residual.pop("slope", None)
         if slope is not None:
+            if not alike(slope, g):
+                return slope * options.spread(g)
             if options.rowwise or not isinstance(g, np.generic) or g != 1:
                 slope *= options.spread(g)
             return slope

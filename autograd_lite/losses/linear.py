@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from autograd_lite.engine.arrays import is_foreign, kind
+from autograd_lite.engine.arrays import alike, is_foreign, kind
 from autograd_lite.engine.recording import bare, call
 from autograd_lite.engine.table import derivative
 from autograd_lite.engine.tensor import Result, Tensor
@@ -139,9 +139,11 @@ def _linear_pass(
     losses = []
     for rows in _chunks(len(x), chunk):
         logits = x[rows] @ weight.T
-        if bias is not None:
+        if bias is not None and alike(logits, bias):
             logits += bias
-        loss, slope = kernels.of(logits).cross_entropy(
+        elif bias is not None:
+            logits = logits + bias
+        loss, slope = kernels.of(logits, target).cross_entropy(
             logits,
             target[rows],
             1,
@@ -205,7 +207,8 @@ def _linear_cotangent(
     chunk: int,
 ) -> Any:
     """Return the cotangent of x, weight, bias or target."""
-    if argnum == 3 or residual is None:  # the target's; or rules are shown tensors
+    # the target's; or rules are shown tensors, or batches beside arrays
+    if argnum == 3 or residual is None or not alike(g, ans, x, weight, bias):
         arrays = bare(x), bare(weight), bare(bias), bare(target)
         loss = _linear_cross_entropy(*arrays, options, chunk)
         check_replayed("ag.linear_cross_entropy", ans, loss)

@@ -11,7 +11,15 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, in_kind, is_foreign, kind, values_of
+from autograd_lite.engine.arrays import (
+    as_array,
+    held,
+    in_kind,
+    indexed,
+    is_foreign,
+    kind,
+    values_of,
+)
 from autograd_lite.engine.recording import bare, node_of
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses import kernels
@@ -35,7 +43,7 @@ class Options(NamedTuple):
 
     def run(self, logits: Any, target: Any, want_gradient: bool) -> tuple[Any, Any]:
         """Return the loss and, if wanted, its gradient (of the losses' sum without a reduction)."""
-        kernel = kernels.of(logits)
+        kernel = kernels.of(logits, target, self.counts)
         losses, slope = kernel.cross_entropy(
             logits,
             target,
@@ -156,7 +164,8 @@ def checked_target(
         return target, Options(axis, None, 0.0, scale, reduction)
     labels, counts = _labels(name, target, shape, dtype, axis, ignore_index)
     if weight is not None:
-        counts = weight[labels] if counts is None else counts * weight[labels]
+        chosen = indexed(weight, labels)
+        counts = chosen if counts is None else counts * chosen
     if reduction == "mean":
         scale = _one_over(labels.size if counts is None else _total(counts), dtype)
     return labels, Options(axis, counts, label_smoothing, scale, reduction)
@@ -190,12 +199,13 @@ def _labels(
         ignored = target == ignore_index
         labels = np.where(ignored, 0, labels)
         counts = np.where(ignored, 0, kernels.working(dtype).type(1))
-    if not isinstance(labels, np.ndarray):
+    every = held(labels)
+    if not isinstance(every, np.ndarray):
         return labels, counts
     # As unsigned numbers, negative labels are too large, too: one pass finds both.
-    unsigned, classes = labels.view(np.uintp), shape[axis]
+    unsigned, classes = every.view(np.uintp), shape[axis]
     if unsigned.size and unsigned.item(unsigned.argmax()) >= classes:
-        raise _out_of_range(name, target, (labels < 0) | (labels >= classes), classes)
+        raise _out_of_range(name, held(target), (every < 0) | (every >= classes), classes)
     return labels, counts
 
 
@@ -242,7 +252,8 @@ def _soft_targets(name: str, target: Any, shape: tuple[int, ...], dtype: Any, ax
         )
     if target.dtype.kind not in "fiu":
         raise TypeError(f"{name}: soft targets must be numbers, not {target.dtype}")
-    if not is_foreign(bare(target)) and not np.isfinite(bare(target)).all():
+    values = held(bare(target))
+    if not is_foreign(values) and not np.isfinite(values).all():
         raise ValueError(f"{name}: the soft targets hold nan or inf")
     return target if target.dtype == dtype else target.astype(dtype)
 

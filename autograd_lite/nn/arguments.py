@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from autograd_lite.engine.arrays import values_of
+from autograd_lite.engine.arrays import is_foreign, values_of
 from autograd_lite.engine.places import hide
 from autograd_lite.engine.tensor import Tensor
 from autograd_lite.losses.kernels import working as working
@@ -77,7 +77,7 @@ def floats(name: str, x: Any) -> Any:
     TypeError
         If ``x`` holds anything but real numbers.
     """
-    if not isinstance(x, Tensor):
+    if not isinstance(x, Tensor) and not is_foreign(x):
         x = np.asarray(values_of(x, name))
     if x.dtype.kind == "f":
         return x

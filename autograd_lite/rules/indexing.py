@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, indexed, kind, of_dtype
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -32,21 +32,22 @@ def _names_once(index: Any) -> bool:
     return all(isinstance(i, basic) for i in items)
 
 
-@primitive(lambda g, index: g[index], broadcasts=True)
+@primitive(lambda g, index: indexed(g, index), broadcasts=True)
 def scatter(values: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Return ``zeros(shape)[index] += values``: the adjoint of ``a -> a[index]``.
 
     Where the index names an element several times, its values add up.
     """
-    like = kind(values)
-    out = np.zeros(shape, values.dtype, like=like)
     items = index if isinstance(index, tuple) else (index,)
+    like = kind(values, *items)
+    out = np.zeros(shape, values.dtype, like=like)
     if _names_once(index):
         out[index] = values
     elif len(items) < out.ndim or not all(hasattr(i, "shape") for i in items):
         # np.add.at is several times faster when every place is named by itself.
         axes = 1 if hasattr(index, "shape") else out.ndim
-        rows = np.arange(math.prod(shape[:axes]), like=like).reshape(shape[:axes])[index]
+        rows = np.arange(math.prod(shape[:axes]), like=like).reshape(shape[:axes])
+        rows = indexed(rows, index)
         width = math.prod(shape[axes:])
         places = rows[..., None] * width + np.arange(width, like=like)
         np.add.at(out.reshape(-1), places.reshape(-1), values.reshape(-1))

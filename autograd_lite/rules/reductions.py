@@ -124,7 +124,7 @@ def _recurrence_b(g: Any, a: Any) -> Any:
 @primitive(lambda g, ans, a: _recurrence_b(g, a) * _shifted(ans), _recurrence_b)
 def _recurrence(a: Any, b: Any) -> Any:
     """Return ``y`` with ``y_i = a_i y_{i-1} + b_i`` along the last axis, beginning with ``b_0``."""
-    y = b.copy()
+    y = b + np.zeros_like(a)  # a copy, of the kind of both
     for i in range(1, y.shape[-1]):
         y[..., i] += a[..., i] * y[..., i - 1]
     return y
@@ -240,7 +240,7 @@ def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any
     a = as_array(a)
     like = kind(a)
     q = np.asarray(q, like=like) if like is not None or hasattr(q, "shape") else q
-    dtype = np.quantile(np.zeros(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
+    dtype = np.quantile(np.ones(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
     x, axes = _ordered(a, axis)
     last = len(x) - 1
     place = np.multiply(q, last)
@@ -381,8 +381,7 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     first, last = slopes[..., :1], slopes[..., -1:]
     if edge_order == 2:
         first, last = 2 * first - inner[..., :1], 2 * last - inner[..., -1:]
-    ans = np.concatenate([first, inner, last], axis=-1).swapaxes(axis, -1)
-    return of_dtype(ans, f.dtype)
+    return of_dtype(np.concatenate([first, inner, last], axis=-1), f.dtype).swapaxes(axis, -1)
 
 
 # ---------------------------------------------------------------------------- norms

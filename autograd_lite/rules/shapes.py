@@ -170,9 +170,9 @@ def ix_(*args: Any) -> Any:
     """Return sequences reshaped to broadcast against each other; the places of true in masks."""
     arrays = as_arrays(args)
     expect(all(a.ndim == 1 for a in arrays))
-    lists = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
-    of = [np.flatnonzero(a) if a.dtype == bool or empty else a for a, empty in zip(arrays, lists)]
-    return _open_mesh(of)
+    no_places = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
+    picks = [a.dtype == bool or none for a, none in zip(arrays, no_places)]
+    return _open_mesh([np.flatnonzero(a) if pick else a for a, pick in zip(arrays, picks)])
 
 
 @primitive(lambda g, like, width: g[tuple(slice(b, b + n) for (b, _), n in zip(width, like.shape))])
@@ -303,7 +303,7 @@ derivative(np.astype,       lambda g: g, ignores=["dtype", "copy"])
 for _function in (np.matrix_transpose, np.linalg.matrix_transpose):
     derivative(_function,   lambda g: g.swapaxes(-1, -2))
 if hasattr(np, "unstack"):  # since NumPy 2.1
-    derivative(np.unstack,  lambda g, axis: np.moveaxis(np.stack(list(g)), 0, axis), selects=True)
+    derivative(np.unstack,  lambda g, axis: np.stack(list(g), axis=axis), selects=True)
 
 # ---------------------------------------------------------------------------- formulas of one line
 enter_composite(np.stack, lambda arrays, axis=0:

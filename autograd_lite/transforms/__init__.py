@@ -11,6 +11,7 @@ nothing is, and they are arrays.
 """
 
 from autograd_lite.transforms.forward import hvp, jvp
+from autograd_lite.transforms.mapped import vmap
 from autograd_lite.transforms.matrices import hessian, jacobian
 from autograd_lite.transforms.reverse import elementwise_grad, grad, value_and_grad, vjp
 
@@ -23,6 +24,7 @@ __all__ = [
     "jvp",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, kind
+from autograd_lite.engine.arrays import as_array, is_batch, kind
+from autograd_lite.engine.recording import bare, node_of
+from autograd_lite.engine.tape import Node, reachable
 from autograd_lite.transforms.keywords import names_keywords
+from autograd_lite.transforms.mapped import of_each_row
 from autograd_lite.transforms.reverse import grad
 from autograd_lite.transforms.trace import Trace, argnums_of
 from autograd_lite.transforms.trees import Function, Tree, flatten
+
+# Bytes of cotangents at a time: of one, beyond which fresh memory is slow to come; of all together.
+LARGEST, TOGETHER = 1 << 21, 1 << 28
 
 
 @names_keywords
@@ -19,7 +25,8 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
     """Return the Jacobian of a function as a function of the same arguments.
 
     Its shape is that of the output followed by that of the argument; where they are nested, a block
-    for each pair, nested as the output, then as the argument. One pullback per output element.
+    for each pair, nested as the output, then as the argument. One pullback does all elements of an
+    output, in pieces of at most 256 MiB of cotangents, or one row.
 
     Parameters
     ----------
@@ -41,18 +48,9 @@ def jacobian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
         trace = Trace("ag.jacobian", f, args, argnums, kwargs, floats=True)
         blocks = []
         for k, output in enumerate(map(as_array, trace.outputs)):
-            shape, size = output.shape, output.size
-            places = np.arange(size, like=kind(output))
-            units: list[Any] = [None] * len(trace.outputs)
-            rows = []
-            for i in range(size):
-                units[k] = (places == i).astype(output.dtype).reshape(shape)
-                rows.append(flatten(trace.pull(units))[0])
             columns = [
-                (
-                    np.stack([row[j] for row in rows]) if rows else np.zeros(0, like=kind(original))
-                ).reshape(shape + as_array(original).shape)
-                for j, original in enumerate(trace.originals)
+                rows.reshape(output.shape + as_array(original).shape)
+                for rows, original in zip(_rows(trace, k), trace.originals)
             ]
             trees = trace.arranged(columns)
             blocks.append(tuple(trees) if several else trees[0])
@@ -79,3 +77,38 @@ def hessian(f: Function, argnum: int | Sequence[int] = 0) -> Function:
            [2., 0.]])
     """
     return jacobian(grad(f, argnum), argnum)
+
+
+def _rows(trace: Trace, k: int) -> list[Any]:
+    """Return the derivatives of each element of an output in the arguments, one row for each."""
+    output = as_array(trace.outputs[k])
+    size, dtype, like = output.size, output.dtype, kind(output)
+    root = node_of(trace.outputs[k])
+
+    def pulled(unit: Any) -> list[Any]:
+        units: list[Any] = [None] * len(trace.outputs)
+        units[k] = unit
+        return flatten(trace.pull(units))[0]
+
+    if root is None or not size:
+        originals = [bare(as_array(original)) for original in trace.originals]
+        return [np.zeros((size, *a.shape), a.dtype, like=kind(a)) for a in originals]
+    if like is not None and not is_batch(like):  # another library's, which has no batches
+        places = np.arange(size, like=like)
+        rows = [pulled((places == i).astype(dtype).reshape(output.shape)) for i in range(size)]
+        return [np.stack(column) for column in zip(*rows)]
+    step = _piece(reachable(root, trace.targets))
+    parts = []
+    for start in range(0, size, step):
+        count = min(step, size - start)
+        units = np.eye(count, size, start, dtype).reshape(count, *output.shape)
+        parts.append(of_each_row(pulled, units))
+    if len(parts) == 1:
+        return parts[0]
+    return [np.concatenate(column) for column in zip(*parts)]
+
+
+def _piece(nodes: Iterable[Node]) -> int:
+    """Return how many rows to do at a time, given what the cotangents of one pass through."""
+    sizes = [n.size * n.dtype.itemsize for n in nodes if isinstance(n.dtype, np.dtype)]
+    return max(1, min(LARGEST // max([1, *sizes]), TOGETHER // max(1, sum(sizes))))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_array, kind, ordinary
+from autograd_lite.engine.arrays import as_array, is_batch, kind, ordinary
 from autograd_lite.engine.cotangents import of_leaf, unshared
 from autograd_lite.engine.modes import is_recording, reads, recording_on
 from autograd_lite.engine.nodes import Argument, Leaf, Node, births
@@ -126,7 +126,8 @@ class Trace:
                 else:
                     found = pullback(root, bare(g), self.targets)
                 for node in found:
-                    d = found[node] if lifted else unshared(found, node, models[node])
+                    as_it_is = lifted or is_batch(found[node])
+                    d = found[node] if as_it_is else unshared(found, node, models[node])
                     totals[node] = totals[node] + d if node in totals else d
         return self.arranged(  # type: ignore[no-any-return]
             [
@@ -164,7 +165,9 @@ def _given(total: Any, node: Node, original: Any, lifted: bool) -> Any:
         return total
     if lifted or isinstance(original, Tensor):
         return wrap(total, None)
-    return float(total) if type(original) is float else of_leaf(total, node.dtype, original)
+    if type(original) is float and not is_batch(total):
+        return float(total)
+    return of_leaf(total, node.dtype, original)
 
 
 def argnums_of(caller: str, argnum: int | Sequence[int]) -> tuple[tuple[int, ...], bool]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import autograd_lite as ag
-from autograd_lite.engine.arrays import like_sequence
+from autograd_lite.engine.arrays import held, like_sequence
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.results import Outputs, _result
 from autograd_lite.engine.table import TABLE, Composite, Primitive
@@ -64,8 +64,8 @@ def _differs(right: Any, wrong: Any) -> bool:
     if isinstance(right, Outputs):
         return any(_differs(right.parts[i], wrong.parts[i]) for i in right.parts)
     if isinstance(right, ag.Tensor) and right.requires_grad != wrong.requires_grad:
-        return bool(np.any(bare(right)))  # zeros for any g have derivative zero
-    return not np.array_equal(bare(right), bare(wrong), equal_nan=True)
+        return bool(np.any(held(bare(right))))  # zeros for any g have derivative zero
+    return not np.array_equal(held(bare(right)), held(bare(wrong)), equal_nan=True)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Kernels of the softmax family: the one place through which the losses call them."""
 
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import Any
 
 from numpy import ndarray
@@ -17,6 +17,6 @@ from autograd_lite.losses.kernels.numpy import (
 __all__ = ["cross_entropy", "log_softmax", "logsumexp", "of", "softmax", "working"]
 
 
-def of(x: Any) -> ModuleType:
-    """Return the module of the kernels for an array of a kind."""
-    return numpy if isinstance(x, ndarray) else whole
+def of(*arrays: Any) -> ModuleType:
+    """Return the module of the kernels for arrays of their kind."""
+    return numpy if all(isinstance(x, (ndarray, NoneType)) for x in arrays) else whole
