@@ -234,7 +234,7 @@ def _call_other(
         if kwargs:
             kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
-        if not is_differentiated(args, kwargs) and kind(*args) is None:
+        if not is_differentiated(args, kwargs) and _of_numpy((*args, *kwargs.values())):
             return plainly(entry, function, args, kwargs)
         given = args, kwargs
         try:
@@ -322,6 +322,18 @@ def is_differentiated(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         elif value.__class__ in _SEQUENCES and is_differentiated(value, _NO_KEYWORDS):
             return True
     return False
+
+
+def _of_numpy(values: Sequence[Any]) -> bool:
+    """Whether the arrays among values, and in them, are all NumPy's own, or tensors of these."""
+    for value in values:
+        array = value._values if isinstance(value, Tensor) else value
+        if array.__class__ in _SEQUENCES:
+            if not _of_numpy(array):
+                return False
+        elif hasattr(array, "__array_function__") and not isinstance(array, np.ndarray):
+            return False
+    return True
 
 
 def node_of(value: Any) -> Node | None:
