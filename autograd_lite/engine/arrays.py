@@ -208,8 +208,8 @@ def has_nan(array: Any) -> bool:
     if values.__class__ is np.ndarray and values.dtype.char in "fd" and values.flags.c_contiguous:
         flat = values.reshape(-1)
         total = flat.dot(flat)  # by BLAS, several times as fast as the sum
-    else:
-        total = values.sum()
+        return bool(total != total)
+    total = values.sum()
     unequal = held(total != total)
     return isinstance(unequal, (bool, np.ndarray, np.generic)) and bool(np.any(unequal))
 

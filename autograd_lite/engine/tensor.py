@@ -353,7 +353,8 @@ class Tensor(Recorded, ArrayMethods):
             for leaf in found:  # all before any is stored: one may raise
                 if leaf.retired:
                     raise retired(leaf)
-                keep_out(found[leaf], leaf.value, "Tensor.backward")
+                if found[leaf].__class__ is not np.ndarray:
+                    keep_out(found[leaf], leaf.value, "Tensor.backward")
                 if leaf.grad is not None:
                     found[leaf] = of_leaf(leaf.grad + found[leaf], leaf.dtype, leaf.value)
                 elif not create_graph:
