@@ -37,12 +37,12 @@ ALLOWED = {
     "graphs": ENGINE,
 }
 # Lines of code that each part may have: some 5 % above what it has, so that a repair fits and
-# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,230 lines of
+# growing takes a decision. Some 320 NumPy and SciPy functions are differentiated in 1,250 lines of
 # rules.
 LIMITS = {
     "__init__": 130,
-    "engine": 2_100,
-    "rules": 1_230,
+    "engine": 2_250,
+    "rules": 1_300,
     "losses": 1_000,
     "nn": 1_010,
     "optim": 770,

@@ -14,6 +14,7 @@ import pytest
 
 import autograd_lite as ag
 from autograd_lite.engine import recording
+from autograd_lite.engine.table import TABLE
 
 
 def leaf(*values: float) -> ag.Tensor:
@@ -109,6 +110,7 @@ def test_a_formula_may_warn_of_its_caller() -> None:
 
     with pytest.warns(UserWarning, match="^not quite$"):
         recording.call(function, (leaf(1.0),))
+    del TABLE[function]
 
 
 def test_the_users_errstate_holds() -> None:

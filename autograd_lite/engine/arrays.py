@@ -78,6 +78,8 @@ def holds_values(kind: type) -> bool:
 
 def _kind(value: Any) -> str:
     """Return the name of a value's class with its library: pandas.Series."""
+    if value is None:
+        return "None"
     root, name = type(value).__module__.partition(".")[0], type(value).__name__
     return name if root == "builtins" else f"{root}.{name}"
 
@@ -159,6 +161,11 @@ def _speaks_numpy(kind: type) -> bool:
     return hasattr(kind, "__array_function__") or issubclass(kind, np.generic)
 
 
+def of_dtype(array: Any, dtype: Any) -> Any:
+    """Return an array in a dtype: as it is if it has that one."""
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
 def in_kind(value: Any, model: Any) -> Any:
     """Return an array or number as an array of the kind of a model.
 
@@ -180,6 +187,12 @@ def as_arrays(values: Any) -> list[Any]:
             like = kind(*arrays)
             return [as_array(array, like) for array in arrays]
     return arrays
+
+
+def expect(fine: bool) -> None:
+    """Raise where NumPy does for a function that a formula stands for: it is then asked to."""
+    if not fine:
+        raise ValueError("these arguments do not go together")
 
 
 def possibly(mask: Any) -> bool:

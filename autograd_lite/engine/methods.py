@@ -85,6 +85,21 @@ class ArrayMethods:
         """The array with its last two axes swapped."""
         return self._apply(np.matrix_transpose, (self,))  # type: ignore[no-any-return]
 
+    @property
+    def real(self) -> Self:
+        """The real part."""
+        return self._apply(np.real, (self,))  # type: ignore[no-any-return]
+
+    @property
+    def imag(self) -> Self:
+        """The imaginary part: zeros."""
+        return self._apply(np.imag, (self,))  # type: ignore[no-any-return]
+
+    @property
+    def flat(self) -> Self:
+        """The elements in one row, to be looped over or indexed."""
+        return self._apply(np.ravel, (self,))  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------------ operators
 
     __neg__ = _unary(np.negative)

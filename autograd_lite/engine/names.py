@@ -71,8 +71,13 @@ def derivative_lost(default: str) -> TypeError:
     """Return the error of a function that would take a tensor's values alone."""
     hide()
     name = outermost_function(default)
-    remedy = "np.stack to join tensors, np.where in place of array[...] = tensor"
-    if name == "np.full":
+    remedy = (
+        "np.stack([t, 2.0, u]) in place of np.array([t, 2.0, u]), np.block for nested lists, "
+        "np.where in place of array[...] = tensor"
+    )
+    if name == "np.stack":
+        remedy = "np.block to join tensors in nested lists"
+    elif name == "np.full":
         remedy = "np.full(shape, tensor, like=tensor) to repeat it"
     remedy = f"use tensor.data if that is meant, {remedy}"
     if name.startswith("plt."):
@@ -104,5 +109,7 @@ def check_numbers(error: Exception, name: str, arguments: Sequence[Any]) -> None
 def name_shapes(error: Exception, name: str, arguments: Sequence[Any]) -> None:
     """Put a function's name and the shapes of its arguments before an error's message."""
     check_numbers(error, name, arguments)
-    shapes = [str(tuple(a.shape)) for a in arguments if hasattr(a, "shape")]
+    shapes = [
+        str(tuple(a.shape)) for a in arguments if hasattr(a, "shape") and not isinstance(a, type)
+    ]
     name_error(error, f"{name} of shape{'s' * (len(shapes) != 1)} {' and '.join(shapes)}")

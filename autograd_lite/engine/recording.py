@@ -35,6 +35,7 @@ _NUMBERS = frozenset([float, int, bool, slice, np.float64])  # and others that n
 # What holds no array of another kind; tensor.py adds the class of tensors.
 KNOWN: set[type] = {*_NUMBERS, list, str, NoneType, type(...), np.ndarray}
 _WRITING = (np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal)
+_SEQUENCES = (list, tuple)
 _new = object.__new__
 
 # NumPy blames a division by zero, an overflow and the like on the line of Python that called it,
@@ -89,7 +90,7 @@ def call(
         else:
             exposed |= bit
             ready = argument.__class__ in entry.kept
-            arguments.append(argument if ready else _taken(argument, entry, args))
+            arguments.append(argument if ready else _taken(argument, entry, args, bit))
         bit <<= 1
     here = mode.get()
     if not tracked or not here.records:
@@ -114,7 +115,7 @@ def call(
     node.exposed, node.note, node.birth = is_exposed, None, next(births)
     tensor._values, tensor._node, tensor._name = ans, node, None
     if node.dtype.kind != "f":
-        raise results.not_real(entry.name, node.dtype)
+        return results.plain(entry, ans)
     if plan.notes and ans.size <= SMALL and not is_large:
         node.note = values if plan.elementwise else ans
     for observer in here.observers:
@@ -162,10 +163,10 @@ def _several(
     return like_sequence(ans, [wrap(one, results.part(node, one, i)) for i, one in enumerate(ans)])
 
 
-def _taken(argument: Any, entry: Primitive, args: Sequence[Any]) -> Any:
+def _taken(argument: Any, entry: Primitive, args: Sequence[Any], bit: int) -> Any:
     """Return an argument that is no tensor, number or plain array as what is computed with."""
-    if isinstance(argument, list) and entry.broadcasts:
-        return np.array(argument, like=kind(*args))
+    if isinstance(argument, list) and entry.broadcasts and bit >> len(entry.rules) == 0:
+        return np.array(argument, like=kind(*args))  # an array, no option
     if argument.__class__ in (list, dict):
         return _copied(argument)
     if not (entry.ufunc or holds_values(argument.__class__)):
@@ -196,11 +197,37 @@ def _unrecorded(
             break
     else:
         return ans
+    return _unconnected(entry, arguments, ans)
+
+
+def plainly(
+    entry: Any, run: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+) -> Any:
+    """Return what NumPy makes of the values, errors included: where no gradient is asked for."""
+    __tracebackhide__ = True
+    arguments, options = [bare(known(a, entry.name)) for a in args], bare(kwargs)
+    try:
+        ans = called(run, arguments, options)
+    except Exception as error:
+        name_error(error, entry.name)
+        raise
+    if options.get("out") is not None:
+        return ans  # which is the caller's own
+    if mode.get().observers and entry.variadic is None:
+        left = entry.parameters[len(arguments) :]
+        arguments = [*arguments[: len(entry.parameters)], *map(options.get, left)]
+    return _unconnected(entry, arguments, ans)
+
+
+def _unconnected(entry: Any, arguments: Sequence[Any], ans: Any) -> Any:
+    """Return a result as tensors that require no gradient."""
     for observer in mode.get().observers:
         observer.called(None, entry, arguments, ans)
     if isinstance(ans, (tuple, list)):
-        return like_sequence(ans, [wrap(result, None) for result in ans])
-    return wrap(ans, None)
+        return like_sequence(
+            ans, [wrap(one, None) if hasattr(one, "dtype") else one for one in ans]
+        )
+    return wrap(ans, None) if hasattr(ans, "dtype") else ans
 
 
 def _call_other(
@@ -216,12 +243,17 @@ def _call_other(
         if kwargs:
             kwargs = {name: known(argument, entry.name) for name, argument in kwargs.items()}
     if isinstance(entry, Composite):
-        if kwargs or len(args) not in entry.direct:
-            args, kwargs = entry.bind(args, kwargs)
+        if not is_differentiated(args, kwargs) and _of_numpy((*args, *kwargs.values())):
+            return plainly(entry, function, args, kwargs)
+        given = args, kwargs
         try:
+            if kwargs or len(args) not in entry.direct:
+                args, kwargs = entry.bind(args, kwargs)
             return called(entry.formula, args, kwargs)
-        except (ValueError, IndexError, TypeError) as error:
+        except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
             check_numbers(error, entry.name, [*args, *kwargs.values()])
+            if "NoneType" in str(error) or not str(error).startswith("np."):
+                plainly(entry, function, *given)  # where NumPy raises too, its own error
             name_error(error, entry.name)
             raise
     if isinstance(entry, Constant):
@@ -234,6 +266,9 @@ def _call_other(
     for library in LATE_RULES.keys() & sys.modules.keys():
         importlib.import_module(LATE_RULES.pop(library))
         return call(function, args, kwargs)
+    if function in _WRITING and args and not isinstance(args[0], Tensor):
+        if not is_differentiated(args, kwargs):  # into an array of the caller's own
+            return function(*bare(tuple(args)), **bare(kwargs))
     name = outermost_function(name_of(function))
     public = getattr(np, getattr(function, "__name__", ""), function)
     if isinstance(function, np.ufunc) and public is not function:
@@ -285,6 +320,29 @@ def bare(value: Any) -> Any:
     if type(value) is dict:
         return {key: bare(item) for key, item in value.items()}
     return value
+
+
+def is_differentiated(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether calls are recorded and a tensor among or in the arguments requires a gradient."""
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, Tensor):
+            if value._node is not None:
+                return mode.get().records
+        elif value.__class__ in _SEQUENCES and is_differentiated(value, _NO_KEYWORDS):
+            return True
+    return False
+
+
+def _of_numpy(values: Sequence[Any]) -> bool:
+    """Whether the arrays among values, and in them, are all NumPy's own, or tensors of these."""
+    for value in values:
+        array = value._values if isinstance(value, Tensor) else value
+        if array.__class__ in _SEQUENCES:
+            if not _of_numpy(array):
+                return False
+        elif hasattr(array, "__array_function__") and not isinstance(array, np.ndarray):
+            return False
+    return True
 
 
 def node_of(value: Any) -> Node | None:

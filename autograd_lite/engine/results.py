@@ -52,12 +52,19 @@ def _known_kind(ans: Any, name: str) -> Any:
     return values_of(ans, name)
 
 
-def not_real(name: str, dtype: Any) -> TypeError:
-    """Return the error of a function whose result has no derivative."""
-    message = f"{name} gives {dtype} here; only real floating-point results have a gradient"
-    if dtype.kind in "mMOUS":
-        message += f"; {remedy(dtype)}"
-    return TypeError(message)
+def plain(entry: Primitive, ans: Any) -> Any:
+    """Return integers and truth values that were asked for as what they are, without a derivative.
+
+    Raises
+    ------
+    TypeError
+        If a function gives other than floating-point numbers unasked.
+    """
+    kind, message = ans.dtype.kind, f"{entry.name} gives {ans.dtype} here; only real"
+    if entry.function is np.astype and kind in "biu":
+        return ans
+    message += " floating-point results have a gradient"
+    raise TypeError(message + f"; {remedy(ans.dtype)}" * (kind in "mMOUS"))
 
 
 class Outputs:

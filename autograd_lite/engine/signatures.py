@@ -12,11 +12,17 @@ from autograd_lite.engine.arrays import kind
 from autograd_lite.engine.names import ufunc_of
 
 REQUIRED = inspect.Parameter.empty
+# What options do nothing, where NumPy's default is not to be asked for.
+_NEUTRAL = {"keepdims": False, "where": True}
 
 
 def is_default(value: Any, default: Any) -> bool:
     """Whether an argument is the default of its parameter, left out or written out."""
-    return value is default or (type(value) in (int, float, str) and bool(value == default))
+    return (
+        value is default
+        or value is np._NoValue
+        or (type(value) in (int, float, str) and bool(value == default))
+    )
 
 
 def not_covered(name: str, argument: str) -> TypeError:
@@ -41,6 +47,8 @@ class Signature:
         these not by keyword.
     others : bool
         Whether ``**others`` are taken too, which no rule covers.
+    neutral : tuple
+        For each parameter the argument that changes nothing: its default as one would write it.
     simple : bool
         Whether a call by position gives each parameter its argument: none may be left out.
     """
@@ -60,6 +68,10 @@ class Signature:
         self.required = max(least, default=0)  # how many parameters must be given an argument
         required = all(default is REQUIRED for default in self.defaults)
         self.by_keyword = frozenset(self.names[self.positional :])
+        self.neutral = tuple(
+            _NEUTRAL.get(p.name, p.default) if p.default is np._NoValue else p.default
+            for p in found
+        )
         self.simple = required and self.variadic is None and self.positional == len(kinds)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:

@@ -185,12 +185,14 @@ class Primitive:
             if i >= given:
                 break
             value = values[i]
-            if is_default(value, self.signature.defaults[i]):
+            if is_default(value, self.signature.neutral[i]):
                 continue
             if not allowed:
                 raise not_covered(self.name, self.parameters[i])
             if isinstance(value, (list, np.ndarray)):
                 values[i] = value.copy()
+            elif value.__class__ is str and value == "A":  # as the array lies in memory
+                values[i] = "F" if np.isfortran(values[0]) else "C"
         return values
 
     def plan(self, tracked: int) -> Plan:
@@ -269,6 +271,17 @@ class Composite:
     function: Callable[..., Any]
     formula: Callable[..., Any]
     name: str
+    elementwise = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        return self.signature.names
+
+    @property
+    def variadic(self) -> int | None:
+        """The place of ``*operands`` among the parameters, if there are any."""
+        return self.signature.variadic
 
     @functools.cached_property
     def signature(self) -> Signature:
@@ -314,7 +327,7 @@ class Composite:
                 raise TypeError(f"{self.name}: its argument {name} is missing")
             elif default is REQUIRED:
                 given.append(value)
-            elif not is_default(value, default):
+            elif not is_default(value, own.neutral[i]):
                 if name not in known and not self.taken.others:
                     raise not_covered(self.name, name)
                 options[name] = value

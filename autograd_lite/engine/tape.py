@@ -34,6 +34,7 @@ import numpy as np
 from autograd_lite.engine import changes, paths
 from autograd_lite.engine.arrays import sum_of_leading
 from autograd_lite.engine.modes import Observer, mode
+from autograd_lite.engine.names import name_error
 from autograd_lite.engine.nodes import Leaf as Leaf
 from autograd_lite.engine.nodes import Node as Node
 from autograd_lite.engine.table import Primitive
@@ -134,7 +135,11 @@ def _walk(
             parent = parents[k]
             if wanted is not None and parent not in wanted:
                 continue
-            d = rule(g, *saved) if pick is None else rule(g, *pick(saved))
+            try:
+                d = rule(g, *saved) if pick is None else rule(g, *pick(saved))
+            except np.linalg.LinAlgError as error:  # a matrix that is singular
+                name_error(error, f"{plan.primitive.name}, backward")
+                raise
             if after is not None:
                 d = after(node, k, g, d)
             try:

@@ -28,6 +28,7 @@ from autograd_lite.engine.nodes import Leaf, note_of
 from autograd_lite.engine.places import user_line, warn
 from autograd_lite.engine.recording import Recorded, as_tensors, bare, call, known, node_of, wrap
 from autograd_lite.engine.signatures import REQUIRED, is_default
+from autograd_lite.engine.table import TABLE, Constant
 from autograd_lite.engine.tape import pullback
 
 _UFUNC_OPTIONS = {"where": True, "casting": "same_kind", "order": "K", "dtype": None, "subok": True}
@@ -403,6 +404,12 @@ class Tensor(Recorded, ArrayMethods):
             kwargs = {k: v for k, v in kwargs.items() if not is_default(v, usual.get(k, REQUIRED))}
         if method == "__call__" and not kwargs:
             return call(ufunc, args)
+        entry, written = TABLE.get(ufunc), kwargs.get("out", args[:1] if method == "at" else ())
+        if isinstance(entry, Constant) and method == "__call__":
+            return call(ufunc, args, kwargs)
+        if entry is not None and not recording.is_differentiated(args, kwargs):
+            if not any(isinstance(array, Tensor) for array in written):
+                return recording.plainly(entry, getattr(ufunc, method), args, kwargs)
         name = name_of(ufunc)
         if method != "__call__":
             raise TypeError(
@@ -556,8 +563,7 @@ def overwritable(leaf: Tensor) -> Any:
     """
     if leaf._node is None:
         leaf._thaw()
-    else:
-        assert isinstance(leaf._node, Leaf)
+    elif isinstance(leaf._node, Leaf):
         move(leaf._node)
     return leaf._values
 

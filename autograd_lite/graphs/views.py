@@ -169,6 +169,8 @@ def graph(
         raise TypeError(f"ag.graph: expected a tensor, not {type(output).__name__}")
     if direction not in ("LR", "TB", "RL", "BT"):
         raise ValueError(f'ag.graph: direction must be "LR", "TB", "RL" or "BT", not {direction!r}')
+    if depth is not None and depth < 0:
+        raise ValueError(f"ag.graph: depth counts from 0, and cannot be {depth}")
     if max_nodes < 2:
         raise ValueError(f"ag.graph: max_nodes must be at least 2, not {max_nodes}")
     named = names_or_variables(names, sys._getframe(1))

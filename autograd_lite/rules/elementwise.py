@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from autograd_lite.engine.arrays import as_arrays, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.table import constant, derivative, enter_composite
+
+_NOTHING: Any = np._NoValue
 
 
 def quotient(x: Any, y: Any) -> Any:
@@ -191,19 +193,23 @@ enter_composite(np.divmod,  lambda x, y: (np.floor_divide(x, y), np.remainder(x,
 
 
 @composite(np.clip)
-def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+def clip(
+    a: Any, a_min: Any = _NOTHING, a_max: Any = _NOTHING, *, min: Any = None, max: Any = None
+) -> Any:
     """Return values limited to an interval."""
-    low = min if a_min is None else a_min
-    high = max if a_max is None else a_max
-    a = +a if low is None else np.maximum(a, low)
-    return a if high is None else np.minimum(a, high)
+    if a_min is a_max is _NOTHING:
+        a_min, a_max = min, max
+    else:
+        expect(_NOTHING is not a_min and _NOTHING is not a_max and min is max is None)
+    a = +a if a_min is None else np.maximum(a, a_min)
+    return a if a_max is None else np.minimum(a, a_max)
 
 
 @composite(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """Return the polynomial with coefficients ``p``, that of the highest power first."""
     ans = np.zeros_like(x)
-    for coefficient in p:
+    for coefficient in as_array(p, kind(x)):
         ans = ans * x + coefficient
     return ans
 
@@ -212,10 +218,9 @@ def polyval(p: Any, x: Any) -> Any:
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
     """Return the values at ``x`` of the line through the points; at a point, its right segment."""
     x, xp, fp = as_arrays((x, xp, fp))
-    if not len(xp):
-        if x.size:
-            raise ValueError(f"np.interp: xp is empty, and x has {x.size} elements; give it points")
-        return (x + np.sum(fp)).astype(float)
+    expect(xp.ndim == 1 and xp.shape == fp.shape and len(xp) > 0)
+    expect(np.result_type(x, xp, fp, float).itemsize == 8)
+    x, xp, fp = (of_dtype(a, float) for a in (x, xp, fp))
     last = len(xp) - 1
     i = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, max(last - 1, 0))
     j = np.minimum(i + 1, last)
@@ -223,7 +228,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any
     inside = slope * (x - xp[i]) + fp[i]
     low = fp[0] if left is None else left
     high = fp[-1] if right is None else right
-    return np.where(x < xp[0], low, np.where(x > xp[-1], high, inside)).astype(float)
+    return np.where(x < xp[0], low, np.where(x > xp[-1], high, inside))
 
 
 # Without a derivative: the results are plain arrays.

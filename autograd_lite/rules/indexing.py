@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from autograd_lite.engine.arrays import as_array, as_arrays, indexed, kind
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, indexed, kind, of_dtype
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -83,11 +83,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     """Return elements at positions along an axis, for every place in the other axes."""
     arr, axis = _opened(arr, axis)
     places = as_array(bare(indices), kind(arr))
-    if places.ndim != arr.ndim:
-        raise ValueError(
-            f"np.take_along_axis: indices of shape {places.shape} must have as many dimensions "
-            f"as the array, of shape {arr.shape}"
-        )
+    expect(places.ndim == arr.ndim)
     like, ones = kind(arr), (1,) * (arr.ndim - 1)
     grid = [
         places if i == axis else np.arange(n, like=like).reshape(*ones[:i], n, *ones[i:])
@@ -105,14 +101,14 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     new = places[arr.size :].reshape(values.shape)
     places = np.insert(places[: arr.size].reshape(arr.shape), obj, new, axis)
     elements = [arr.reshape(-1), values.astype(arr.dtype).reshape(-1)]
-    return np.concatenate(elements)[places]
+    return of_dtype(np.concatenate(elements)[places], arr.dtype)
 
 
 @composite(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """Return elements of the first choice whose condition holds."""
-    if len(condlist) != len(choicelist):
-        raise ValueError(f"np.select: {len(condlist)} conditions, but {len(choicelist)} choices")
+    expect(len(condlist) == len(choicelist))
+    expect(all(as_array(condition).dtype.kind == "b" for condition in condlist))
     ans = default
     for condition, choice in zip(reversed(condlist), reversed(choicelist)):
         ans = np.where(condition, choice, ans)
@@ -128,9 +124,15 @@ def choose(a: Any, choices: Any, *, mode: Any = "raise") -> Any:
     return take_along_axis(np.stack(arrays), numbers[None], 0)[0]
 
 
+def _stable(kind: Any, stable: Any) -> Any:
+    """Return the way to sort in which equal elements keep their order, whichever was asked for."""
+    np.sort([0], kind=kind, stable=stable)  # raises where there is no such way
+    return "stable"
+
+
 # fmt: off
-enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None:
-                take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis))
+enter_composite(np.sort, lambda a, axis=-1, kind=None, *, stable=None: take_along_axis(
+                a, np.argsort(a, axis=axis, kind=_stable(kind, stable)), axis))
 enter_composite(np.partition, lambda a, kth, axis=-1:
                 take_along_axis(a, np.argpartition(a, kth, axis=axis), axis))
 enter_composite(np.take, lambda a, indices, axis=None, *, mode="raise":

@@ -28,9 +28,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -100,15 +100,15 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
         "same": slice((short - 1) // 2, (short - 1) // 2 + long),
         "valid": slice(short - 1, long),
     }
-    if mode not in places:
-        raise ValueError(f'np.convolve: mode must be "full", "same" or "valid", not {mode!r}')
+    expect(mode in places)
     return _convolve(a, v)[places[mode]]
 
 
 @composite(np.correlate)
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     """Return the sums ``Σ a_{k+i} v_i``, in the modes of convolve."""
-    a, v = np.atleast_1d(*as_arrays((a, v)))
+    a, v = as_arrays((a, v))
+    expect(a.ndim == v.ndim == 1)
     if v.size > a.size:
         return convolve(v, a[::-1], mode)[::-1]
     return convolve(a, v[::-1], mode)
@@ -122,11 +122,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         axes = range(a.ndim - axes, a.ndim), range(axes)
     over_a, over_b = (list(normalize_axis_tuple(which, x.ndim)) for x, which in zip((a, b), axes))
     summed = [a.shape[i] for i in over_a]
-    if summed != [b.shape[i] for i in over_b]:
-        raise ValueError(
-            f"np.tensordot of shapes {a.shape} and {b.shape}: axes {over_a} and {over_b} "
-            f"must have the same lengths"
-        )
+    expect(summed == [b.shape[i] for i in over_b])
     free_a = [i for i in range(a.ndim) if i not in over_a]
     free_b = [i for i in range(b.ndim) if i not in over_b]
     rows, columns = [a.shape[i] for i in free_a], [b.shape[i] for i in free_b]
@@ -154,14 +150,16 @@ def cross(
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = as_arrays((a, b))
-    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    a = np.moveaxis(a, normalize_axis_index(axisa, a.ndim), -1)
+    b = np.moveaxis(b, normalize_axis_index(axisb, b.ndim), -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
             f"np.cross: the vectors must have 3 components, not {a.shape[-1]} and {b.shape[-1]}; "
             f"append a 0 to those of 2"
         )
     (a1, a2), (b1, b2) = ([np.roll(x, -by, axis=-1) for by in (1, 2)] for x in (a, b))
-    return np.moveaxis(a1 * b2 - a2 * b1, -1, axisc)
+    ans = a1 * b2 - a2 * b1
+    return np.moveaxis(ans, -1, normalize_axis_index(axisc, ans.ndim))
 
 
 @composite(np.linalg.multi_dot)
@@ -170,11 +168,7 @@ def multi_dot(arrays: Any) -> Any:
     matrices = as_arrays(arrays)
     shapes = [a.shape for a in matrices]
     ndims = [len(shape) for shape in shapes]
-    if len(ndims) < 2 or {*ndims[1:-1]} - {2} or {*ndims} - {1, 2}:
-        raise ValueError(
-            f"np.linalg.multi_dot: needs at least two matrices, and vectors at the ends alone, "
-            f"not shapes {', '.join(map(str, shapes))}"
-        )
+    expect(len(ndims) > 1 and {*ndims[1:-1]} <= {2} and {*ndims} <= {1, 2})
     rows = [shape[0] for shape in shapes[1:]]
     return _product(matrices, (math.prod(shapes[0][:-1]), *rows, math.prod(shapes[-1][1:])))
 
@@ -203,12 +197,13 @@ def _cheapest(lengths: tuple[int, ...]) -> tuple[int, int]:
 def matrix_power(a: Any, n: int) -> Any:
     """Return the n-th power of square matrices, for negative n that of their inverses."""
     n = operator.index(n)
+    expect(a.ndim > 1 and a.shape[-1] == a.shape[-2])
     if n < 0:
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
-        return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype, like=kind(a)))
+        return of_dtype(np.where(False, a, np.eye(a.shape[-1], like=kind(a))), a.dtype)
     if n == 1:
-        return +a
+        return np.copy(a)
     root = matrix_power(a, n // 2)
     return root @ root @ a if n % 2 else root @ root
 
@@ -285,6 +280,7 @@ def einsum(*operands: Any, optimize: Any = False) -> Any:
         subscripts = "->".join([",".join(terms[:count]), *terms[count:]])
     arrays = as_arrays(arrays)
     *terms, output = _terms(subscripts, tuple(a.ndim for a in arrays))
+    expect(len(terms) == len(arrays))
     parts = [_without_repeats(a, term) for a, term in zip(arrays, terms)]
     if [term for _, term in parts] != terms[: len(parts)]:
         arrays = [a for a, _ in parts]
@@ -359,17 +355,18 @@ def _pinv(g: Any, ans: Any, a: Any) -> Any:
 @composite(np.linalg.tensorinv)
 def tensorinv(a: Any, ind: int = 2) -> Any:
     """Return the inverse in the sense of tensordot over the last axes after the first ``ind``."""
-    n = math.prod(a.shape[:ind])
-    return np.linalg.inv(a.reshape(n, n)).reshape(a.shape[ind:] + a.shape[:ind])
+    expect(ind > 0 and a.ndim > 0)
+    n = math.prod(a.shape[ind:])
+    return np.linalg.inv(a.reshape(n, -1)).reshape(a.shape[ind:] + a.shape[:ind])
 
 
 @composite(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """Return ``x`` with ``np.tensordot(a, x, x.ndim) == b``."""
     a, b = as_arrays((a, b))
-    moved = [] if axes is None else list(normalize_axis_tuple(axes, a.ndim))
+    moved = [] if axes is None else list(axes)
     a = a.transpose([i for i in range(a.ndim) if i not in moved] + moved)
-    unknowns = a.shape[b.ndim :]
+    unknowns = a.shape[b.ndim - a.ndim :]
     return np.linalg.solve(a.reshape(b.size, math.prod(unknowns)), b.reshape(-1)).reshape(unknowns)
 
 
@@ -391,6 +388,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
         raise ValueError(
             "np.linalg.lstsq: no derivative rule covers rcond= where it lowers the rank"
         )
+    a, b = of_dtype(a, plain.dtype), of_dtype(b, plain.dtype)
     least = max(a.shape) * np.finfo(plain.dtype).eps if rcond is None else rcond
     x = _pseudo_inverse(a, least) @ b
     if residuals.size:
@@ -404,9 +402,15 @@ def cond(x: Any, p: Any = None) -> Any:
     """Return the condition number: the norm of a matrix times that of its inverse."""
     if p in (None, 2, -2):
         s = np.linalg.svd(x, compute_uv=False)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+        largest, least = s[..., 0], s[..., -1]
+        return np.where(largest == 0, math.inf, least / largest if p == -2 else largest / least)
     axes = (-2, -1)
-    return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)
+    try:
+        return np.linalg.norm(x, p, axes) * np.linalg.norm(np.linalg.inv(x), p, axes)
+    except np.linalg.LinAlgError:
+        singular = np.isinf(np.linalg.cond(bare(x), p))
+        regular = np.where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
+        return np.where(singular, math.inf, cond(regular, p))
 
 
 # ---------------------------------------------------------------------------- factors
@@ -502,6 +506,7 @@ def _svd(a: Any) -> Any:
 @composite(np.linalg.svd)
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Return singular vectors and values, or the values alone."""
+    expect(a.ndim > 1)
     if not compute_uv:
         return _svd(a)[1]
     if full_matrices and a.shape[-1] != a.shape[-2]:
@@ -533,6 +538,7 @@ def _qr(a: Any) -> Any:
 @composite(np.linalg.qr)
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Return orthonormal columns and an upper triangle whose product is the matrix."""
+    expect(a.ndim > 1)
     rows, columns = a.shape[-2:]
     if mode not in ("reduced", "r") and not (mode == "complete" and rows <= columns):
         raise ValueError(
@@ -568,9 +574,9 @@ enter_composite(np.vdot, lambda a, b: np.matmul(*[x.reshape(-1) for x in as_arra
 enter_composite(np.linalg.outer, lambda x1, x2, /: np.einsum("i,j->ij", x1, x2))
 enter_composite(np.linalg.matmul, lambda x1, x2, /: np.matmul(x1, x2))
 enter_composite(np.linalg.tensordot, lambda x1, x2, /, *, axes=2: np.tensordot(x1, x2, axes))
-enter_composite(np.linalg.cross, lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis))
+enter_composite(np.linalg.cross, lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis, axis, axis))
 enter_composite(np.linalg.vecdot, lambda x1, x2, /, *, axis=-1: np.vecdot(
-                                     np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)))
+                                     *(np.moveaxis(x, operator.index(axis), -1) for x in (x1, x2))))
 enter_composite(np.linalg.svdvals, lambda x, /: np.linalg.svd(x, compute_uv=False))
 enter_composite(np.linalg.eigvalsh, lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
 enter_composite(np.linalg.eig, lambda a: _real_eig(a))

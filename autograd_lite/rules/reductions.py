@@ -17,9 +17,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind, possibly
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind, of_dtype, possibly
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
@@ -172,9 +172,9 @@ for _function in (np.max, np.amax, np.nanmax, np.min, np.amin, np.nanmin):
 
 def _only(axis: int | None, x: Any) -> int:
     """Return an axis that may be left out where there is one alone."""
-    if axis is None and x.ndim > 1:
-        raise ValueError(f"axis is needed for an array of {x.ndim} axes")
-    return axis or 0
+    expect(axis is not None or x.ndim < 2)
+    (only,) = normalize_axis_tuple(0 if axis is None else axis, max(x.ndim, 1))
+    return only
 
 
 if hasattr(np, "cumulative_sum"):  # of NumPy 2.1
@@ -196,44 +196,64 @@ def average(
 ) -> Any:
     """Return the mean weighted by ``weights``: of the shape of ``a``, or of its named axes."""
     a = as_array(a)
-    if weights is None and not returned:
-        return np.mean(a, axis=axis, keepdims=keepdims)
-    weights = np.ones_like(a) if weights is None else as_array(weights, kind(a))
+    axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
+    if weights is None:
+        ans = np.mean(a, axis=axis, keepdims=keepdims)
+        return (ans, np.full_like(bare(ans), a.size / ans.size)) if returned else ans
+    weights = as_array(weights, kind(a))
     if weights.shape != a.shape:
-        axes = normalize_axis_tuple(axis, a.ndim)
-        if weights.shape != tuple(a.shape[i] for i in axes):
-            raise ValueError(
-                f"np.average: weights of shape {weights.shape} fit neither an array of shape "
-                f"{a.shape} nor its axes {axes}"
-            )
+        expect(axis is not None and weights.shape == tuple(a.shape[i] for i in axes))
         weights = weights.transpose(sorted(range(len(axes)), key=axes.__getitem__))
         weights = weights.reshape([n if i in axes else 1 for i, n in enumerate(a.shape)])
+    dtype = np.result_type(a.dtype, weights.dtype, *["f8"] * (a.dtype.kind != "f"))
+    a, weights = of_dtype(a, dtype), of_dtype(weights, dtype)
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    expect(kind(total) is not None or bare(total).all())
     ans = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
     return (ans, total) if returned else ans
+
+
+def _ordered(a: Any, axis: Any) -> tuple[Any, Any]:
+    """Return an array sorted along its first axis, made of the named ones; and these, negative."""
+    axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
+    x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0)
+    return x, tuple(i - a.ndim for i in axes)
+
+
+def _nan_if_any(ans: Any, x: Any) -> Any:
+    """Return a result, nan where there is one among what it was picked from: sorted last."""
+    return np.where(np.isnan(x[-1]), x[-1], ans) if possibly(np.isnan(bare(x)[-1:])) else ans
+
+
+@composite(np.median)
+def median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the mean of the two elements in the middle, or the one; of nothing, nan."""
+    x, axes = _ordered(as_array(a), axis)
+    n = len(x)
+    ans = _nan_if_any(np.mean(x[max(n - 1, 0) // 2 : n // 2 + 1], axis=0), x)
+    return np.expand_dims(ans, axes) if keepdims else ans
 
 
 @composite(np.quantile)
 def quantile(a: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Return quantiles, interpolated linearly; ``q`` is not differentiated."""
+    a = as_array(a)
     like = kind(a)
     q = np.asarray(q, like=like) if like is not None or hasattr(q, "shape") else q
     dtype = np.quantile(np.ones(1, a.dtype, like=like), q).dtype  # and q is seen to be in range
-    x = np.sort(np.moveaxis(_merged(a, axis), -1, 0), axis=0).astype(dtype)
+    x, axes = _ordered(a, axis)
     last = len(x) - 1
     place = np.multiply(q, last)
     low = np.floor(place).astype(int)
     weight = (place - low).astype(dtype).reshape(low.shape + (1,) * (x.ndim - 1))
     ans = x[low]
     if possibly(weight != 0):  # elsewhere, an infinite neighbour must not make a nan
-        between = ans * (1 - weight) + x[np.minimum(low + 1, last)] * weight
+        following = x[np.minimum(low + 1, last)]
+        step = following - ans
+        between = np.where(weight < 0.5, ans + step * weight, following - step * (1 - weight))
         ans = np.where(weight == 0, ans, between)
-    if possibly(np.isnan(bare(x)[-1])):  # sorting puts nan last
-        ans = np.where(np.isnan(x[-1]), x[-1], ans)
-    if keepdims:
-        axes = normalize_axis_tuple(range(a.ndim) if axis is None else axis, a.ndim)
-        ans = np.expand_dims(ans, tuple(i - a.ndim for i in axes))
-    return ans
+    ans = of_dtype(_nan_if_any(ans, x), dtype)
+    return np.expand_dims(ans, axes) if keepdims else ans
 
 
 @composite(np.cov)
@@ -242,11 +262,12 @@ def cov(
 ) -> Any:
     """Return the covariance matrix of variables, the rows or columns of ``m`` (and ``y``)."""
     given = as_arrays(v for v in (m, y) if v is not None)
+    expect(max(v.ndim for v in given) <= 2 and ddof in (None, math.floor(ddof or 0)))
     variables = [np.atleast_2d(v if rowvar or v.ndim < 2 else v.T) for v in given]
-    x = np.concatenate(variables).astype(float)
+    x = of_dtype(np.concatenate(variables), np.result_type(float, *given))
     x = x - np.mean(x, axis=1, keepdims=True)
     count = x.shape[1] - ((not bias) if ddof is None else ddof)
-    return np.squeeze(x @ x.T / count)
+    return np.squeeze(x @ x.T * np.true_divide(1, max(count, 0)))
 
 
 @composite(np.corrcoef)
@@ -263,8 +284,13 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 
 
 def _count(a: Any, axis: Any, keepdims: bool) -> Any:
-    """Return the number of elements that are not nan, in the dtype of the array."""
-    return (~np.isnan(a)).sum(axis=axis, keepdims=keepdims, dtype=a.dtype)
+    """Return the number of elements that are not nan."""
+    return (~np.isnan(a)).sum(axis=axis, keepdims=keepdims)
+
+
+def _per(total: Any, count: Any) -> Any:
+    """Return ``total / count``, of the dtype of the total, which the count may not fit."""
+    return of_dtype(total / count, total.dtype)
 
 
 @composite(np.nanvar)
@@ -273,7 +299,7 @@ def nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: Any = False) 
     centered = np.where(np.isnan(a), 0, a - np.nanmean(a, axis, keepdims=True))
     count = _count(a, axis, keepdims) - ddof
     squares = np.sum(centered * centered, axis=axis, keepdims=keepdims)
-    return squares / np.where(count > 0, count, math.nan)
+    return _per(squares, np.where(count > 0, count, math.nan))
 
 
 @composite(np.nanstd)
@@ -290,11 +316,12 @@ def nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False)
 @composite(np.diff)
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Return the n-th differences of neighbours."""
-    if n < 0:
-        raise ValueError(f"np.diff: n must not be negative, but is {n}")
+    expect(n >= 0)
     a = as_array(a)
-    shape = list(a.shape)
-    shape[axis] = 1
+    if n == 0:
+        return np.copy(a)
+    axis = normalize_axis_index(axis, a.ndim)
+    shape = (*a.shape[:axis], 1, *a.shape[axis + 1 :])
     parts = as_arrays(part for part in (prepend, a, append) if part is not None)
     parts = [part if part.ndim else np.broadcast_to(part, shape) for part in parts]
     x = (a if len(parts) == 1 else np.concatenate(parts, axis=axis)).swapaxes(axis, -1)
@@ -306,11 +333,18 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
 @composite(np.trapezoid)
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     """Return the integral by the trapezoidal rule."""
-    y = as_array(y).swapaxes(axis, -1)
+    y = as_array(y)
+    before = (slice(None),) * normalize_axis_index(axis, y.ndim)
     if x is not None:
         x = as_array(x, kind(y))
-        dx = diff(x if x.ndim == 1 else x.swapaxes(axis, -1))
-    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+        dx = diff(x, axis=0 if x.ndim == 1 else axis)
+        dx = dx.reshape(-1, *(1,) * (y.ndim - len(before) - 1)) if x.ndim == 1 else dx
+    return np.sum(dx * (y[*before, 1:] + y[*before, :-1]) / 2.0, axis=axis)
+
+
+def _floating(a: Any) -> Any:
+    """Return integers and truth values, whose differences wrap, as floating-point numbers."""
+    return a.astype(float) if a.dtype.kind in "biu" else a
 
 
 @composite(np.gradient)
@@ -319,13 +353,11 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 
     ``varargs`` are the spacing: a number, or one number or array of coordinates for each axis.
     """
-    f = as_array(f)
-    if axis is None:
-        axis = tuple(range(f.ndim))
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    spacings = varargs * len(axes) if len(varargs) == 1 else varargs or (1.0,) * len(axes)
-    if len(spacings) != len(axes):
-        raise TypeError(f"np.gradient: {len(spacings)} spacings for {len(axes)} axes")
+    f = _floating(as_array(f))
+    axes = normalize_axis_tuple(range(f.ndim) if axis is None else axis, f.ndim)
+    varargs = varargs or (1.0,)
+    spacings = varargs * len(axes) if len(varargs) == 1 and np.ndim(varargs[0]) == 0 else varargs
+    expect(len(spacings) == len(axes) and edge_order in (1, 2))
     results = [_gradient(f, h, i, edge_order) for h, i in zip(spacings, axes)]
     return results[0] if len(axes) == 1 else tuple(results)
 
@@ -339,27 +371,17 @@ def _gradient(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     """
     x = f.swapaxes(axis, -1)
     n = x.shape[-1]
-    if edge_order not in (1, 2) or n <= edge_order:
-        raise ValueError(
-            f"np.gradient: edge_order must be 1 or 2, and less than the length {n} of axis {axis}, "
-            f"not {edge_order}"
-        )
-    spacing = as_array(spacing, kind(f))
-    if spacing.ndim == 0:
-        steps = np.broadcast_to(spacing, (n - 1,))
-    elif spacing.shape == (n,):
-        steps = diff(spacing)
-    else:
-        raise ValueError(f"np.gradient: coordinates of shape {spacing.shape} for length {n}")
-    if f.dtype.kind == "f":
-        steps = steps.astype(f.dtype)
+    spacing = _floating(as_array(spacing, kind(f)))
+    expect(n > edge_order and spacing.dtype.kind == "f" and spacing.shape in ((), (n,)))
+    steps = diff(spacing) if spacing.ndim else np.broadcast_to(spacing, (n - 1,))
+    steps = of_dtype(steps, f.dtype)
     slopes = (x[..., 1:] - x[..., :-1]) / steps
     left, right = steps[:-1], steps[1:]
     inner = (slopes[..., :-1] * right + slopes[..., 1:] * left) / (left + right)
     first, last = slopes[..., :1], slopes[..., -1:]
     if edge_order == 2:
         first, last = 2 * first - inner[..., :1], 2 * last - inner[..., -1:]
-    return np.concatenate([first, inner, last], axis=-1).swapaxes(axis, -1)
+    return of_dtype(np.concatenate([first, inner, last], axis=-1), f.dtype).swapaxes(axis, -1)
 
 
 # ---------------------------------------------------------------------------- norms
@@ -369,7 +391,9 @@ def _p_norm_x(g: Any, like: Any, ans: Any, x: Any, p: Any, axis: Any) -> Any:
     """Return the cotangent of a p-norm: ``g * np.sign(x) * (np.abs(x) / ans) ** (p - 1)``, or 0."""
     share = quotient(x, _restored(ans, like, axis))
     if p != 2:
-        share = np.sign(x) * np.abs(share) ** (p - 1)
+        share = np.where(
+            share == 0, 0, np.sign(x) * np.abs(np.where(share == 0, 1, share)) ** (p - 1)
+        )
     return _restored(g, like, axis) * share
 
 
@@ -383,8 +407,7 @@ def _p_norm(x: Any, p: float, axis: tuple[int, ...]) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Return the norm of vectors (one axis) or matrices (two axes)."""
     axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
-    if len(axes) not in (1, 2) and not (axis is None and ord is None):
-        raise ValueError(f"np.linalg.norm: ord={ord!r} needs one axis or two, not {len(axes)}")
+    expect(len(axes) in (1, 2) or axis is ord is None)
     if ord is None or (ord == 2 and len(axes) == 1) or (ord in ("fro", "f") and len(axes) == 2):
         ans = _p_norm(x, 2, axes)
     elif len(axes) == 1:
@@ -408,16 +431,16 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...]) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
     if ord in (1, -1, math.inf, -math.inf):
         sums = np.sum(np.abs(x), axis=-2 if abs(ord) == 1 else -1)
-    elif ord in (2, -2, "nuc"):
-        sums = np.linalg.svd(x, compute_uv=False)
     else:
-        raise ValueError(f"np.linalg.norm: no norm of matrices has the order {ord!r}")
+        expect(ord in (2, -2, "nuc"))
+        sums = np.linalg.svd(x, compute_uv=False)
     return _vector_norm(sums, 1 if ord == "nuc" else math.copysign(math.inf, ord), (-1,))
 
 
 @composite(np.linalg.vector_norm)
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     """Return the norm of vectors, which may spread over several axes."""
+    normalize_axis_tuple(() if axis is None else axis, x.ndim)  # or it raises
     ans = norm(_merged(x, axis), ord, -1)
     return _restored(ans, x, axis) if keepdims else ans
 
@@ -431,14 +454,12 @@ enter_composite(np.ptp, lambda a, axis=None, *, keepdims=False:
 enter_composite(np.trace, lambda a, offset=0, axis1=0, axis2=1:
                 np.sum(np.diagonal(a, offset=offset, axis1=axis1, axis2=axis2), axis=-1))
 enter_composite(np.linalg.trace, lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
-enter_composite(np.median, lambda a, axis=None, *, keepdims=False:
-                quantile(a, 0.5, axis, keepdims=keepdims))
 enter_composite(np.percentile, lambda a, q, axis=None, *, keepdims=False: quantile(
                 a, q / 100 if isinstance(q, (int, float)) else np.divide(q, 100), axis,
                 keepdims=keepdims))
 enter_composite(np.ediff1d, lambda ary: diff(ary.reshape(-1)))
 enter_composite(np.nanmean, lambda a, axis=None, *, keepdims=False:
-                np.nansum(a, axis=axis, keepdims=keepdims) / _count(a, axis, keepdims))
+                _per(np.nansum(a, axis=axis, keepdims=keepdims), _count(a, axis, keepdims)))
 enter_composite(np.nanprod, lambda a, axis=None, dtype=None, *, keepdims=False:
                 np.prod(np.where(np.isnan(a), 1, a), axis, dtype, keepdims=keepdims))
 enter_composite(np.nancumsum, lambda a, axis=None: np.cumsum(np.where(np.isnan(a), 0, a), axis))

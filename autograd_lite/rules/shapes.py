@@ -8,9 +8,11 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from autograd_lite.engine.arrays import as_array, as_arrays, kind
+from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind
 from autograd_lite.engine.primitives import composite, primitive
+from autograd_lite.engine.recording import bare
 from autograd_lite.engine.table import constant, derivative, enter_composite
 from autograd_lite.rules.indexing import scatter
 
@@ -34,8 +36,8 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     arrays = as_arrays(arrays)
     if axis is None:
         return concatenate([a.reshape(-1) for a in arrays])
-    axis = axis + arrays[0].ndim if arrays and axis < 0 else axis
-    lengths = [a.shape[axis] if 0 <= axis < a.ndim else 0 for a in arrays]
+    axis = normalize_axis_index(axis, arrays[0].ndim) if arrays and axis < 0 else axis
+    lengths = [shape[axis] if 0 <= axis < len(shape := a.shape) else 0 for a in arrays]
     return _concatenate(*arrays, axis=axis, starts=list(accumulate(lengths, initial=0)))
 
 
@@ -66,8 +68,7 @@ def _joined_blocks(arrays: Any) -> tuple[Any, int]:
     if not isinstance(arrays, list):
         return as_array(arrays), 0
     parts, depths = zip(*map(_joined_blocks, arrays))
-    if len(set(depths)) > 1:
-        raise ValueError("np.block: List depths are mismatched; nest all arrays equally deep")
+    expect(len(set(depths)) == 1)
     depth = depths[0] + 1
     ndim = max(depth, *(a.ndim for a in parts))
     return concatenate([_with_axes(a, ndim) for a in parts], -depth), depth
@@ -112,8 +113,7 @@ def _diagonal(g: Any, like: Any, offset: int, axis1: int, axis2: int) -> Any:
 def diag(v: Any, k: int = 0) -> Any:
     """Return the k-th diagonal of a matrix, or the matrix with that diagonal."""
     v = as_array(v)
-    if v.ndim not in (1, 2):
-        raise ValueError(f"np.diag: v must have one axis or two, not shape {v.shape}")
+    expect(v.ndim in (1, 2))
     n = v.size + abs(k)
     return np.diagonal(v, k) if v.ndim == 2 else embedded(v, k, n, n)
 
@@ -158,8 +158,7 @@ def _open_mesh(arrays: Sequence[Any]) -> tuple[Any, ...]:
 @composite(np.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
     """Return the coordinates of a grid, from those along each axis."""
-    if indexing not in ("xy", "ij"):
-        raise ValueError(f"np.meshgrid: indexing must be 'xy' or 'ij', not {indexing!r}")
+    expect(indexing in ("xy", "ij"))
     grids = _open_mesh(xi)
     if indexing == "xy" and len(xi) > 1:
         grids = tuple(grid.swapaxes(0, 1) for grid in grids)
@@ -170,7 +169,10 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 def ix_(*args: Any) -> Any:
     """Return sequences reshaped to broadcast against each other; the places of true in masks."""
     arrays = as_arrays(args)
-    return _open_mesh([np.flatnonzero(a) if a.dtype == bool else a for a in arrays])
+    expect(all(a.ndim == 1 for a in arrays))
+    no_places = [a.size == 0 and not hasattr(given, "shape") for a, given in zip(arrays, args)]
+    picks = [a.dtype == bool or none for a, none in zip(arrays, no_places)]
+    return _open_mesh([np.flatnonzero(a) if pick else a for a, pick in zip(arrays, picks)])
 
 
 @primitive(lambda g, like, width: g[tuple(slice(b, b + n) for (b, _), n in zip(width, like.shape))])
@@ -188,8 +190,8 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
     a = as_array(array)
     if mode == "constant":
         if isinstance(pad_width, dict):
-            pairs = [pad_width.get(i, pad_width.get(i - a.ndim, 0)) for i in range(a.ndim)]
-            pad_width = [np.broadcast_to(pair, 2) for pair in pairs]  # type: ignore[arg-type]
+            pairs = {normalize_axis_index(i, a.ndim): pair for i, pair in pad_width.items()}
+            pad_width = [np.broadcast_to(pairs.get(i, 0), 2) for i in range(a.ndim)]
         widths = np.broadcast_to(pad_width, (a.ndim, 2)).tolist()
         return _pad(a, widths, constant_values) if widths else +a
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
@@ -198,6 +200,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: 
             f"'symmetric' or 'wrap', or np.concatenate"
         )
     # NumPy pads the elements' positions; the elements follow.
+    expect(type(constant_values) is int and not constant_values)
     places = np.arange(a.size, like=kind(a)).reshape(a.shape)
     places = np.pad(places, pad_width, mode)  # type: ignore[call-overload]
     return a.reshape(-1)[places]
@@ -211,10 +214,14 @@ def _inverse(axes: Sequence[int]) -> list[int]:
     return [int(i) for i in np.argsort([axis % len(axes) for axis in axes])]
 
 
+def _as_laid_out(a: Any) -> list[int]:
+    """Return the axes in the order in which they lie in memory, the fastest last."""
+    strides = getattr(bare(a), "strides", range(a.ndim, 0, -1))
+    return sorted(range(a.ndim), key=lambda axis: -abs(strides[axis]))
+
+
 def _reshape(g: Any, like: Any, order: Any) -> Any:
     """Return ``g.reshape(like.shape)``, in the order in which the array was read."""
-    if order == "A":
-        raise TypeError("np.reshape: order='A' depends on the memory layout; use 'C' or 'F'")
     return g.reshape(like.shape) if order == "C" else g.reshape(like.shape, order=order)
 
 
@@ -265,7 +272,8 @@ enter_composite(np.full, lambda shape, fill_value, dtype=None:  # reached throug
 derivative(np.reshape,      _reshape, ignores=["shape", "copy"])
 derivative(np.expand_dims,  lambda g, like: g.reshape(like.shape), ignores=["axis"])
 derivative(np.squeeze,      lambda g, like: g.reshape(like.shape), ignores=["axis"])
-derivative(np.transpose,    lambda g, axes: g.T if axes is None else g.transpose(_inverse(axes)))
+derivative(np.transpose,    lambda g, axes: g.T if axes is None else
+                            g.transpose(_inverse(normalize_axis_tuple(axes, g.ndim))))
 derivative(np.swapaxes,     lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
 derivative(np.moveaxis,     lambda g, source, destination: np.moveaxis(g, destination, source))
 derivative(np.flip,         lambda g, axis: np.flip(g, axis))
@@ -273,7 +281,7 @@ derivative(np.fliplr,       lambda g: g[:, ::-1])
 derivative(np.flipud,       lambda g: g[::-1])
 derivative(np.rot90,        lambda g, k, axes: np.rot90(g, -k, axes))
 derivative(np.roll,         lambda g, shift, axis:
-                            np.roll(g, np.negative(shift, dtype=int).tolist(), axis))
+                            np.roll(g, np.negative(np.asarray(shift, int)).tolist(), axis))
 derivative(np.repeat,       _repeat)
 derivative(np.tile,         _tile)
 derivative(np.broadcast_to, lambda g: g, ignores=["shape"], broadcasts=True)
@@ -312,11 +320,13 @@ enter_composite(np.atleast_2d, lambda *arys: _each([_with_axes(as_array(a), 2) f
 enter_composite(np.diagflat, lambda v, k=0: np.diag(np.ravel(v), k))
 enter_composite(np.linalg.diagonal, lambda x, /, *, offset=0:
                 np.diagonal(x, offset=offset, axis1=-2, axis2=-1))
-enter_composite(np.ravel, lambda a, order="C": np.reshape(a, (-1,), order=order))
+enter_composite(np.ravel, lambda a, order="C": a.transpose(_as_laid_out(a)).reshape(-1)
+                if order == "K" else np.reshape(a, (-1,), order=order))
 # Of nothing, NumPy makes zeros: the sum.
 enter_composite(np.resize, lambda a, new_shape: np.broadcast_to(np.sum(a), new_shape)
-                if a.size == 0 else
-                a.reshape(-1)[np.resize(np.arange(a.size, like=kind(a)), new_shape)])
+                .astype(a.dtype) if a.size == 0 else
+                np.concatenate([a.reshape(-1)])[
+                    np.resize(np.arange(a.size, like=kind(a)), new_shape)])
 # The shape of an empty array of lengths 0, 1, 2, ... shows where each axis goes.
 enter_composite(np.rollaxis, lambda a, axis, start=0:
                 a.transpose(np.rollaxis(np.empty(range(a.ndim)), axis, start).shape))

@@ -330,7 +330,7 @@ OTHER_METHODS: dict[str, list[list[Form]]] = {  # whose arguments are not those 
 
 def method_names() -> set[str]:
     """Return the names of the methods written once for every class of array."""
-    refusing, attributes = {"sort", "partition"}, {"T", "mT"}
+    refusing, attributes = {"sort", "partition"}, {"T", "mT", "real", "imag", "flat"}
     return {name for name in vars(ArrayMethods) if not name.startswith("_")} - refusing - attributes
 
 
