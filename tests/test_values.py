@@ -84,6 +84,10 @@ EXPLAINED: dict[str, tuple[Callable[[Call], bool], str]] = {
         ),
         "coordinates are rounded to the result's dtype; equal ones divide by 0",
     ),
+    "np.linalg.cross": (
+        lambda c: c.kwargs.get("axis", 0) is None,
+        "no axis is the last one since NumPy 2.5, and an error before",
+    ),
     "np.median": (lambda c: c.kwargs.get("axis") == (), "of nothing along no axis, NumPy fails"),
     "np.linspace": (
         lambda c: any(type(v) is int and v == 0 for v in (*c.args[2:], *c.kwargs.values())),

@@ -170,6 +170,7 @@ def _taken(argument: Any, entry: Primitive, args: Sequence[Any], bit: int) -> An
     if argument.__class__ in (list, dict):
         return _copied(argument)
     if not (entry.ufunc or holds_values(argument.__class__)):
+        entry.kept = (*entry.kept, argument.__class__)  # no array: not asked again
         return argument
     values = values_of(argument, entry.name, always=entry.ufunc)
     return values if values is argument else np.asarray(values, like=kind(*args))

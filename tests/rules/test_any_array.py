@@ -74,6 +74,10 @@ REFUSED = {
 # ---------------------------------------------------------------------------- with a derivative
 
 
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    return getattr(function, "__wrapped__", function)
+
+
 def with_ducks(sample: Sample) -> Sample:
     """Return the call with Ducks in place of the arrays that are not differentiated."""
 
@@ -147,7 +151,11 @@ def compare(sample: Sample, got: Sequence[Any], expected: Sequence[Any]) -> None
             np.testing.assert_array_equal(a, b, strict=True)
 
 
-@each_function([*CASES, *SPECIAL])
+# NumPy 2.5 gives complex results, and whether these are real cannot be asked.
+EIGEN = {np.linalg.eig, np.linalg.eigvals} if np.lib.NumpyVersion(np.__version__) >= "2.5.0" else ()
+
+
+@each_function([s for s in [*CASES, *SPECIAL] if _inner(s.function) not in EIGEN])
 @pytest.mark.filterwarnings("ignore:(invalid value|divide by zero):RuntimeWarning")
 def test_three_orders(cases: list[Sample]) -> None:
     check_each(check_on_ducks, cases)
@@ -266,6 +274,12 @@ def test_what_has_no_derivative_gives_its_result(function: Callable[..., Any]) -
 def test_the_rest_raises(function: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match="does not give its values away"):
         function(ag.Tensor(Duck(_x)))
+
+
+@pytest.mark.parametrize("function", sorted(EIGEN, key=entry_name), ids=entry_name)
+def test_results_that_may_be_complex_raise(function: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError, match="does not give its values away"):
+        function(ag.Tensor(Duck(np.eye(2)), requires_grad=True))
 
 
 def test_nineteen_of_twenty_functions_run_at_all_orders() -> None:

@@ -1,6 +1,6 @@
 """Kernels of the softmax family: the one place through which the losses call them."""
 
-from types import ModuleType, NoneType
+from types import ModuleType
 from typing import Any
 
 from numpy import ndarray
@@ -20,6 +20,6 @@ __all__ = ["cross_entropy", "log_softmax", "logsumexp", "of", "softmax", "workin
 def of(*arrays: Any) -> ModuleType:
     """Return the module of the kernels for arrays of their kind."""
     for x in arrays:
-        if x.__class__ is not ndarray and not isinstance(x, (ndarray, NoneType)):
+        if x is not None and x.__class__ is not ndarray and not isinstance(x, ndarray):
             return whole
     return numpy
