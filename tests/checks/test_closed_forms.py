@@ -678,3 +678,18 @@ def test_of_a_large_table_a_notebook_shows_a_part() -> None:
     report = ag.check_closed_form(cube, lambda x: 3 * x**2, np.ones(100))
     assert report._repr_html_().count("<tr>") == 41
     assert "... and 60 cells more" in report._repr_html_()
+
+
+def test_an_infinite_claim_is_wrong_also_as_an_array() -> None:
+    x = np.array([1.0, 2.0])
+    for claim in (np.array([np.inf, 4.0]), lambda x: np.array([-np.inf, 4.0])):
+        report = ag.check_closed_form(lambda w: np.sum(w * w), claim, x)
+        assert [cell.verdict for cell in report.cells] == ["wrong", "ok"]
+
+
+def test_an_array_in_single_precision_is_off_by_its_own_rounding_alone() -> None:
+    x = np.array([1.1, 2.3, 3.7])
+    report = ag.check_closed_form(lambda w: np.sum(np.exp(w)), np.exp(x).astype(np.float32), x)
+    assert report.ok
+    wrong = ag.check_closed_form(lambda w: np.sum(np.exp(w)), np.exp(x).astype("f") * 1.001, x)
+    assert len(wrong.wrong) == 3

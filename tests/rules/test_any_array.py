@@ -276,10 +276,10 @@ def test_the_rest_raises(function: Callable[..., Any]) -> None:
         function(ag.Tensor(Duck(_x)))
 
 
-@pytest.mark.parametrize("function", sorted(EIGEN, key=entry_name), ids=entry_name)
-def test_results_that_may_be_complex_raise(function: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="does not give its values away"):
-        function(ag.Tensor(Duck(np.eye(2)), requires_grad=True))
+def test_results_that_may_be_complex_raise() -> None:
+    for function in EIGEN:
+        with pytest.raises(TypeError, match="does not give its values away"):
+            function(ag.Tensor(Duck(np.eye(2)), requires_grad=True))
 
 
 def test_nineteen_of_twenty_functions_run_at_all_orders() -> None:
