@@ -582,3 +582,30 @@ def test_result_of_a_leaf_that_moves_while_its_requires_grad_is_off(change: str)
     w.requires_grad = True
     with pytest.raises(RuntimeError, match=f"indexing: its leaf .* {OVERWRITTEN}"):
         np.sum(rows).backward()
+
+
+def test_a_users_primitive_that_returns_a_buffer_of_its_own() -> None:
+    buffer = np.empty(3)
+
+    @ag.primitive(lambda g, ans: g * ans)
+    def exp(x: Any) -> Any:
+        return np.exp(x, out=buffer)
+
+    w, u = _variable(3), ag.Tensor(np.zeros(3), requires_grad=True)
+    first, second = exp(w), exp(u)
+    np.sum(first * second).backward()
+    np.testing.assert_array_equal(first.data, np.exp(np.full(3, 0.5)))
+    np.testing.assert_array_equal(w.grad, first.data)
+    buffer[0] = 7  # is still its owner's to write to
+
+
+def test_a_users_primitive_that_returns_an_array_of_its_own_is_not_copied() -> None:
+    made = []
+
+    @ag.primitive(lambda g: 2 * g)
+    def doubled(x: Any) -> Any:
+        ans = 2 * x
+        made.append(id(ans))
+        return ans
+
+    assert id(doubled(_variable(3))._values) == made[0]

@@ -6,6 +6,7 @@ The node stands for all results; the node of each is a call of :func:`_result`. 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -39,6 +40,8 @@ def own(
         if owner is not None and argument.__class__ is np.ndarray:
             if argument is owner or argument.base is owner:
                 return ans, residual, bool(exposed >> i & 1), owner.size > SMALL  # type: ignore[union-attr]
+    if plan.is_users and owner is None and sys.getrefcount(ans) > 3:  # here, in call, in the count
+        return ans.copy(), residual, False, False  # who holds it may write to it
     return ans, residual, owner is not None, owner is not None
 
 

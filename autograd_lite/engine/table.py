@@ -55,6 +55,7 @@ class Plan:
     run_bound: Callable[..., Any]  # of what Primitive.bind returned
     leaves_residual: bool
     simple: bool  # the arguments are one for each parameter as they are
+    is_users: bool  # the function is a user's
     plain: bool  # a ufunc: its result is one array of its own
     elementwise: bool
     selects: bool
@@ -112,7 +113,8 @@ class Primitive:
         self.ignores = frozenset(ignores)
         self.plans: dict[int, Plan] = {}
         self.binds = True  # calls by position too: until the signature is known
-        if not any(rule is not None and is_own(rule) for rule in rules):
+        self.is_users = not any(rule is not None and is_own(rule) for rule in rules)
+        if self.is_users:
             _ = self.reads
 
     def __repr__(self) -> str:
@@ -257,6 +259,7 @@ class Primitive:
             bound,
             self.recorded is not None,
             self.signature.simple,
+            self.is_users,
             self.ufunc and self.recorded is None and self.function.nout == 1,  # type: ignore[attr-defined]
             self.elementwise,
             self.selects,
