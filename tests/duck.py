@@ -117,7 +117,10 @@ def _check_given(function: Callable[..., Any], args: Any, kwargs: Any) -> None:
     for name, argument in kwargs.items():
         if argument is np._NoValue or (name == "mode" and argument == "raise"):
             raise TypeError(f"{function.__name__}: {name} is left out at its default")
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except ValueError:  # of functions in C, before NumPy 2.4
+        parameters = []
     for parameter, argument in zip(parameters, args[:-1]):
         if argument is parameter.default or argument is np._NoValue:
             raise TypeError(f"{function.__name__}: {parameter.name} is left out, or a keyword")

@@ -27,27 +27,35 @@ _WHOLE = 1 << 14  # bytes up to which a read-only array is looked at whole
 Watched = tuple[Any, Any, Any, bytes | bytearray, int]
 
 
-def watched(plan: Plan, exposed: int, saved: Sequence[Any]) -> list[Watched] | None:
-    """Return what must not change of what rules read, bit i of ``exposed`` saying that i may."""
-    found: list[Watched] = []
-    items: Sequence[Any]
+def watched(
+    plan: Plan, exposed: int, saved: Sequence[Any], arguments: Sequence[Any]
+) -> list[Watched] | None:
+    """Return what must not change, bit i of ``exposed`` saying that argument i may.
+
+    That is what rules read, and the variables: what was computed from one that has changed since
+    is no result of it any more.
+    """
+    variadic = plan.primitive.variadic
+    items: list[tuple[Any, int]] = []
     for place, source in plan.arguments:
         value = saved[place]
-        if source == plan.primitive.variadic:
-            items = [item for k, item in enumerate(value) if exposed >> source + k & 1]
+        if source == variadic:
+            items += [(item, source) for k, item in enumerate(value) if exposed >> source + k & 1]
         elif exposed >> source & 1:
-            items = _flat(value) if isinstance(value, tuple) else [value]
-        else:
-            continue
-        for array in items:
-            array = array if array.__class__ is np.ndarray else held(array)
-            if isinstance(array, np.ndarray):
-                dtype = array.dtype
-                if dtype.hasobject:
-                    raise TypeError(f"{plan.primitive.name} of {dtype}: {remedy(dtype)}")
-                changes = array.flags.writeable or not is_frozen(array)
-                content = fingerprint(array) if changes else _glimpse(array)
-                found.append((array, array.shape, dtype, content, source))
+            items += [(i, source) for i in (_flat(value) if isinstance(value, tuple) else [value])]
+    for argnum in plan.argnums:
+        if exposed >> argnum & 1 and not plan.reads >> argnum & 1:
+            items.append((arguments[argnum], argnum if variadic is None else min(argnum, variadic)))
+    found: list[Watched] = []
+    for array, source in items:
+        array = array if array.__class__ is np.ndarray else held(array)
+        if isinstance(array, np.ndarray):
+            dtype = array.dtype
+            if dtype.hasobject:
+                raise TypeError(f"{plan.primitive.name} of {dtype}: {remedy(dtype)}")
+            may_change = array.flags.writeable or not is_frozen(array)
+            content = fingerprint(array) if may_change else _glimpse(array)
+            found.append((array, array.shape, dtype, content, source))
     return found or None
 
 

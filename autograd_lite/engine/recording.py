@@ -105,7 +105,8 @@ def call(
     if not plan.plain:
         ans, residual, is_exposed, is_large = results.own(ans, plan, arguments, exposed)
     saved = plan.keep(values, ans, residual, parents) if plan.sources else ()
-    watched = changes.watched(plan, exposed, saved) if exposed & plan.reads else None
+    watch = exposed & (plan.reads | tracked)
+    watched = changes.watched(plan, exposed, saved, arguments) if watch else None
     if not plan.plain and not hasattr(ans, "dtype"):
         return _several(ans, plan, parents, saved, watched, values)
     tensor, node = _new(Tensor), _new(Node)

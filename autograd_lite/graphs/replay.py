@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -74,7 +75,8 @@ def again(node: Node, known: Arguments) -> Any:
         else:
             named[name] = value
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the call was made before, and told then
             return primitive.function(*positional, **named)
     except (TypeError, ValueError):
         return None

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from autograd_lite.engine.arrays import as_array, as_arrays, expect, kind
 from autograd_lite.engine.primitives import composite, primitive
 from autograd_lite.engine.recording import bare
-from autograd_lite.engine.table import constant, derivative, enter_composite
+from autograd_lite.engine.table import TABLE, constant, derivative, enter_composite
 from autograd_lite.rules.indexing import scatter
 
 # ---------------------------------------------------------------------------- joining
@@ -336,3 +336,10 @@ constant(np.shape, np.ndim, np.size)
 constant(np.result_type, np.can_cast, np.min_scalar_type, np.common_type)
 constant(np.shares_memory, np.may_share_memory)
 constant(np.array2string, np.array_repr, np.array_str)
+
+if np.lib.NumpyVersion(np.__version__) < "2.1.0":  # whose astype refuses single numbers
+
+    def _astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Any:
+        return x.astype(dtype, copy=copy)
+
+    TABLE[np.astype].function = _astype  # type: ignore[misc]

@@ -150,8 +150,8 @@ def test_argument_that_computing_changes() -> None:
     def twice(x: Any) -> Any:
         return 2 * x
 
-    message = _message(ag.primitive(rule)(twice), x)
-    assert message == "order 1, argument 0: computing the derivative changed the argument"
+    with pytest.raises(RuntimeError, match=r"twice: its argument x, .* was changed"):
+        ag.check_grads(ag.primitive(rule)(twice), x)
 
 
 def test_argument_that_a_rule_reads_and_changes() -> None:

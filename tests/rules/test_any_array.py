@@ -63,6 +63,10 @@ ROUNDED = {
     "linear_cross_entropy": "ndarrays have kernels of their own, which work in blocks",
 }
 
+if np.lib.NumpyVersion(np.__version__) < "2.4.0":
+    of_old = "before NumPy 2.4, a power of an array depends on where it lies in memory"
+    ROUNDED |= {"p_norm": of_old, "_p_norm": of_old, "norm": of_old, "vector_norm": of_old}
+
 # What another array is refused, and why.
 REFUSED = {
     np.array2string: "gives the values as text",

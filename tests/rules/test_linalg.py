@@ -169,7 +169,7 @@ def test_what_has_no_rule_is_refused_by_name(call, message):
 def test_options_that_no_rule_reads_are_refused():
     with pytest.raises(TypeError, match=r"np\.linalg\.pinv: .* the argument rcond="):
         np.linalg.pinv(tracked(np.ones((2, 3))), rcond=1e-3)
-    with pytest.raises(TypeError, match=r"np\.dot: .* the argument out="):
+    with pytest.raises(TypeError, match=r"np\.dot.* argument out="):
         np.dot(tracked([1.0]), tracked([1.0]), out=np.zeros(()))
 
 
