@@ -188,7 +188,8 @@ def _cells(
     for i, index in enumerate(np.ndindex(gradient.shape)):
         a, b = float(claimed[index]), float(gradient[index])
         n, sides = None, (np.nan, np.nan)
-        verdict = "ok" if ulps[i] <= 16 else str(reasons[i]) if np.isfinite(low[i]) else "wrong"
+        verdict = "ok" if ulps[i] <= 16 else str(reasons[i])
+        verdict = "wrong" if np.isinf(a) and np.isfinite(b) else verdict
         if i in slopes:
             n, error, bend = map(float, slopes[i])
             close = abs(b - n) <= 1e-6 * max(largest, abs(n)) + error + 1e3 * eps * terms
