@@ -171,8 +171,11 @@ def _items(source: Any, picked: Any) -> Any:
     if isinstance(source, np.ndarray) and whole and source.flags.writeable:
         return source[picked].copy()
     if hasattr(source, "shape"):
-        if whole or isinstance(source, (np.ndarray, Tensor)):
+        try:
             return values_of(source[picked], "Batches")
+        except (TypeError, ValueError):  # files of HDF5 want places in increasing order
+            if whole or isinstance(source, (np.ndarray, Tensor)):
+                raise
         order = np.argsort(picked)
         return values_of(source[picked[order]], "Batches")[np.argsort(order)]
     places = range(len(source))[picked] if isinstance(picked, slice) else picked.tolist()
